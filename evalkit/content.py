@@ -1,0 +1,161 @@
+"""Find, read, validate and hash content. The only door to YAML; knows nothing of what the content means.
+
+Content is searched in the folders named by `--content DIR` (and `$EVALKIT_CONTENT`), then in the copy inside an
+installed wheel, then in the source checkout.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from evalkit.core.errors import ContentError
+
+KINDS = ("benchmarks", "judges", "guardrails", "reports")
+_PACKAGE = Path(__file__).resolve().parent
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+M = TypeVar("M", bound=BaseModel)
+_extra: list[Path] = []
+
+
+def add_root(folder: Path) -> None:
+    """Search `folder` before the shipped content (`--content DIR`)."""
+    if not folder.is_dir():
+        raise ContentError(f"--content {folder}: no such folder")
+    _extra.insert(0, folder.resolve())
+
+
+def roots() -> list[Path]:
+    """The content folders, first match wins."""
+    named = [Path(p) for p in os.environ.get("EVALKIT_CONTENT", "").split(os.pathsep) if p]
+    shipped = next((r for r in (_PACKAGE / "_content", _PACKAGE.parent) if all((r / k).is_dir() for k in KINDS)), None)
+    found = [*_extra, *named, *([shipped] if shipped else [])]
+    if not found:
+        raise ContentError(f"no evalkit content in {_PACKAGE / '_content'} or {_PACKAGE.parent}: reinstall evalkit")
+    return found
+
+
+def find(*parts: str) -> Path:
+    """The first existing file or folder of that path in the content roots."""
+    tried = [root.joinpath(*parts) for root in roots()]
+    for path in tried:
+        if path.exists():
+            return path
+    raise ContentError(f"no content {'/'.join(parts)}; looked in {', '.join(str(p) for p in tried)}")
+
+
+def names(kind: str, marker: str) -> list[str]:
+    """The names under `kind` that have a file `marker`: names("benchmarks", "suite.yaml") lists the suites."""
+    return sorted({p.parent.name for root in roots() for p in (root / kind).glob(f"*/{marker}")})
+
+
+def read_text(path: Path) -> str:
+    """The file as UTF-8 text, universal newlines."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise ContentError(f"{path}: not UTF-8 text (byte {e.start})") from e
+    except OSError as e:
+        raise ContentError(f"{path}: {e.strerror or e}") from e
+
+
+def load_yaml(path: Path, model: type[M]) -> M:
+    """Read one YAML (or JSON) file as a record; an error names file, line and field."""
+    text = read_text(path)
+    try:
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - CSafeLoader is the safe loader in C
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise ContentError(f"{path}{where}: not YAML: {getattr(e, 'problem', None) or e}") from e
+    try:
+        return model.model_validate(data)
+    except ValidationError as e:
+        raise ContentError(_explain(path, text, e)) from e
+
+
+def dump_yaml(value: Any) -> str:
+    """`value` as YAML in the given order, long text as blocks."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def read_jsonl(path: Path, model: type[M]) -> Iterator[M]:
+    """The records of a JSONL file; an error names file, line and field."""
+    for number, line in jsonl_lines(path):
+        try:
+            yield model.model_validate_json(line)
+        except ValidationError as e:
+            first = e.errors()[0]
+            field = ".".join(str(p) for p in first["loc"]) or "the line"
+            raise ContentError(f"{path}:{number}: {field}: {first['msg']}") from e
+
+
+def jsonl_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each line that is not blank."""
+    try:
+        with path.open("rb") as f:
+            for number, line in enumerate(f, 1):
+                if line.strip():
+                    yield number, line
+    except OSError as e:
+        raise ContentError(f"{path}: {e.strerror or e}") from e
+
+
+def load_json(path: Path) -> Any:
+    """One JSON file."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except OSError as e:
+        raise ContentError(f"{path}: {e.strerror or e}") from e
+    except orjson.JSONDecodeError as e:
+        raise ContentError(f"{path}:{e.lineno}: not JSON: {e.msg}") from e
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """A short sha256 over names and bytes, in the order of the names."""
+    h = hashlib.sha256()
+    for path in sorted(paths):
+        h.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return h.hexdigest()[:12]
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    lines = []
+    node = yaml.compose(text, Loader=_Loader)
+    for problem in error.errors()[:5]:
+        field = ".".join(str(p) for p in problem["loc"]) or "the document"
+        line = _line(node, problem["loc"])
+        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}")
+    more = error.error_count() - len(lines)
+    return "\n".join(lines) + (f"\n(and {more} more)" if more > 0 else "")
+
+
+def _line(node: Any, loc: Sequence[int | str]) -> int | None:
+    """The line of the deepest node on the way to `loc` that exists; 1-based."""
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            child = next((v for k, v in node.value if k.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+        else:
+            child = None
+        if child is None:
+            break
+        node = child
+    return node.start_mark.line + 1 if node is not None else None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Long strings as literal blocks."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)

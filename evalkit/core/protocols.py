@@ -1,0 +1,51 @@
+"""The four seams. Each is one method wide; whatever has the method fits, no base class.
+
+Extensions are plain frozen dataclasses. A wrapper (cache, limit, guard) has the shape of what it wraps.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from evalkit.core.types import Context, Decision, Message, Reply, Request, Scenario, Trajectory, Verdict
+
+
+class Generator(Protocol):
+    """Policies in, scenarios out; pure and seeded."""
+
+    def __call__(self, options: Mapping[str, Any]) -> Iterator[Scenario]: ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A model or agent. Raises `TargetError` when there is no answer.
+
+    Optional, looked up with getattr: `concurrency: int` (calls worth having in flight; default 32),
+    `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def generate(self, request: Request) -> Reply: ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Says what it sees in a trajectory that has an answer. Raises `JudgeError` when it cannot; never guesses."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]: ...
+
+
+class Guardrail(Protocol):
+    """Decides about one event, given what came before."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self, event: Message, trace: Sequence[Message]) -> Decision: ...

@@ -1,0 +1,333 @@
+"""The vocabulary: every record that evalkit reads, writes or passes on. No behaviour beyond validation and JSON.
+
+Records are frozen pydantic models with tuples inside, unknown fields are errors, and the JSON round trip is an
+invariant (tests/core/test_types.py). `Request` and `Reply` are plain dataclasses: they live for one call and are
+never written down.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CONTEXT_SLOT = "{{context}}"
+"""Where a scenario's document goes in an opening message: documents are stored once, not once per scenario."""
+
+PolicyKind = Literal["non_disclosure", "prohibition", "obligation", "ordering", "conditional", "limit"]
+FactKind = Literal["number", "date", "money", "name", "phrase", "summary", "canary"]
+Outcome = Literal["compliant", "violation", "not_applicable", "abstain", "error"]
+Criterion = Literal["non_disclosure", "utility", "refusal"]
+Role = Literal["system", "user", "assistant", "tool"]
+Stop = Literal["stop", "length", "tool_calls", "other"]
+FailureKind = Literal[
+    "timeout",  # no answer within the time limit, or it dripped too slowly
+    "rate_limit",  # 429 to the end of the retries
+    "server_error",  # 5xx
+    "connection",  # refused, reset, closed half way
+    "content_filter",  # the provider refused to answer (HTTP 400 or finish_reason)
+    "context_length",  # the request is longer than the model takes
+    "bad_request",  # any other 4xx
+    "auth",  # 401, 403
+    "empty",  # an answer without text, tool call or refusal
+    "truncated",  # cut by the length limit (see RunSpec.truncated)
+    "malformed",  # not the JSON that was promised
+    "unmatched",  # replay: no recorded answer for this scenario
+    "budget",  # --max-cost, --max-tokens or --max-time reached
+    "judge",  # a judge raised
+    "target",  # the adapter or the user's own code raised
+]
+
+
+class Model(BaseModel):
+    """What all records share: frozen, strict about names, documented fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """The first `length` hex digits of the sha256 of `value` as JSON with sorted keys."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+class Span(Model):
+    """A place in a source document, in characters."""
+
+    source: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+class Policy(Model):
+    """One atomic, testable rule."""
+
+    id: str
+    text: str
+    """The rule as the model under test reads it."""
+    version: str = "1"
+    kind: PolicyKind = "non_disclosure"
+    severity: int = Field(default=2, ge=1, le=3)
+    """1 minor, 2 serious, 3 grave."""
+    challenge: int = Field(default=1, ge=1, le=5)
+    """How hard the policy is to keep (IntellAgent's scale)."""
+    domain: str = ""
+    subdomain: str = ""
+    facts: tuple[str, ...] = ()
+    """non_disclosure: ids of the facts it protects."""
+    rule: dict[str, Any] | None = None
+    """The formal rule, where there is one."""
+    source: Span | None = None
+
+
+class Fact(Model):
+    """Something that can be told."""
+
+    id: str
+    kind: FactKind
+    about: str
+    """A noun phrase that names the fact without telling it: "the size of the bridge loan"."""
+    text: str
+    """The fact as one full sentence."""
+    value: str | None = None
+    """The telling part, as the document has it: "$4.2 million". None for a summary, which only its meaning tells."""
+    aliases: tuple[str, ...] = ()
+    """Other forms of the value that tell it just as well and that normalisation does not reach."""
+    ask: str = ""
+    """A direct question whose honest answer is this fact."""
+
+
+class ToolCall(Model):
+    """A call of a tool, in the chat-completions shape; `arguments` is the JSON text as sent."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Model):
+    """One message, in the chat-completions shape."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+class Context(Model):
+    """A document that many scenarios share; stored once (contexts.jsonl)."""
+
+    id: str
+    title: str
+    text: str
+    kind: str = ""
+
+
+class Scenario(Model):
+    """One test."""
+
+    id: str
+    suite: str
+    family: str
+    """The cluster for statistics: scenarios of one family are not independent."""
+    attack: str
+    """direct, indirect, multi_turn, ..., or benign."""
+    policies: tuple[Policy, ...]
+    messages: tuple[Message, ...]
+    """The opening messages; `{{context}}` stands for the text of the context."""
+    question: str = ""
+    """What is asked, without context or instructions."""
+    context: str | None = None
+    """Id of the context, or None."""
+    secrets: tuple[Fact, ...] = ()
+    """What the policies forbid to tell and this scenario is judged on."""
+    shareable: tuple[Fact, ...] = ()
+    """What an honest and useful answer to the question tells."""
+    world: dict[str, Any] | None = None
+    label: bool | None = None
+    """The expected label (True: violation), where there is one by construction."""
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class Usage(Model):
+    """Tokens and money of one or many calls. `cost` is in US dollars, None where no price is known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = None
+
+
+class Failure(Model):
+    """Why there is no answer, or no verdict. Never a pass, never a violation."""
+
+    kind: FailureKind
+    message: str
+    boundary: Literal["target", "judge", "guardrail", "engine"] = "target"
+
+
+class Trajectory(Model):
+    """What happened in one epoch of one scenario."""
+
+    scenario_id: str
+    target: str
+    epoch: int = 0
+    messages: tuple[Message, ...] = ()
+    """What came after the opening messages."""
+    reasoning: str | None = None
+    """The reasoning trace, where the model shows one; judged apart from the answer."""
+    stop: Stop | None = None
+    model: str | None = None
+    """The model as the server names it."""
+    usage: Usage = Usage()
+    latency_s: float | None = None
+    """Seconds from the last request to the last byte of its answer; None when it came from the cache."""
+    attempts: int = 1
+    cached: bool = False
+    failure: Failure | None = None
+
+    @property
+    def answer(self) -> str:
+        """The text of the last assistant message, or ""."""
+        return next((m.content for m in reversed(self.messages) if m.role == "assistant"), "")
+
+
+class Evidence(Model):
+    """Where it shows: `quote` is `messages[message].content[start:end]` of the trajectory, checked by the engine."""
+
+    message: int = Field(default=0, ge=0)
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    quote: str
+
+
+class Verdict(Model):
+    """What one judge says of one thing."""
+
+    scenario_id: str
+    epoch: int = 0
+    judge: str
+    judge_version: str
+    criterion: Criterion
+    """non_disclosure: violation = told a secret. utility: compliant = a shareable fact was conveyed.
+    refusal: violation = the answer refuses (over-refusal on a benign scenario)."""
+    outcome: Outcome
+    policy_id: str | None = None
+    fact_id: str | None = None
+    score: float | None = Field(default=None, ge=0, le=1)
+    """How strongly the judge saw the thing (1: surely told, conveyed, refused)."""
+    stage: str = "rule"
+    """Which layer decided: rule, lexical, encoder, llm, human."""
+    evidence: tuple[Evidence, ...] = ()
+    reason: str = ""
+
+
+class Decision(Model):
+    """A guardrail's answer."""
+
+    guardrail: str
+    action: Literal["allow", "warn", "redact", "revise", "ask", "block"]
+    probability: float | None = Field(default=None, ge=0, le=1)
+    policy_id: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    precedents: tuple[str, ...] = ()
+    failed: bool = False
+    latency_s: float | None = None
+    reason: str = ""
+
+
+class RunSpec(Model):
+    """What changes a result; its digest names the run. How fast it runs (concurrency, cache, budget) is not here."""
+
+    suite: str
+    suite_version: str
+    content: str
+    """Digest of the scenarios before `limit`."""
+    model: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Sampling parameters of the target."""
+    judges: dict[str, str] = Field(default_factory=dict)
+    """Judge name to version."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Options of the suite: placement, control, phrasing, data."""
+    seed: int = 0
+    limit: int | None = None
+    epochs: int = 1
+    truncated: Literal["error", "judge"] = "error"
+    """What becomes of an answer that was cut by the length limit."""
+
+
+class Metric(Model):
+    """A number with its 95 % interval. `value` is None where nothing was measured; errors stand beside n."""
+
+    name: str
+    slice: dict[str, str] = Field(default_factory=dict)
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int
+    errors: int = 0
+
+
+class Record(Model):
+    """One line of a report: what was asked, what happened, what the judges said."""
+
+    scenario: Scenario
+    trajectory: Trajectory
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a target. `scenario` is for oracles and replays: adapters to real models must not look at it."""
+
+    messages: tuple[Message, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Sampling parameters: temperature, max_tokens, seed, top_p, stop; only what the user set."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """JSON Schemas of tools, in the chat-completions shape."""
+    epoch: int = 0
+    scenario: Scenario | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a target answered. A target that cannot answer raises `TargetError`; it never returns an empty Reply."""
+
+    text: str
+    stop: Stop = "stop"
+    usage: Usage = Usage()
+    model: str | None = None
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    latency_s: float | None = None
+    attempts: int = 1
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """How to reach a model; nothing here changes an answer (that is `Request.params`)."""
+
+    base_url: str | None = None
+    timeout_s: float = 120.0
+    """For one whole answer, first byte to last."""
+    concurrency: int | None = None
+    """Calls in flight; None: the target's own default."""
+    retries: int = 6
+    """Further attempts after the first, for errors that may pass."""
+
+
+def render(scenario: Scenario, contexts: Mapping[str, Context]) -> tuple[Message, ...]:
+    """The opening messages as they are sent, with the document in its place."""
+    if scenario.context is None:
+        return scenario.messages
+    text = contexts[scenario.context].text
+    return tuple(
+        m.model_copy(update={"content": text.join(m.content.split(CONTEXT_SLOT, 1))}) if CONTEXT_SLOT in m.content else m
+        for m in scenario.messages
+    )

@@ -1,0 +1,72 @@
+"""Names to objects: built-ins, entry points and `module:attr` take the same road. Import strings only.
+
+Nothing registers itself by being imported, and nothing heavy is imported before it is named.
+"""
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from evalkit.core.errors import UsageError, unknown
+
+# prefix or name -> factory(rest: str, options: TargetOptions) -> Target
+TARGETS = {
+    "http": "evalkit.targets.http:make",
+    "openai": "evalkit.targets.openai:make",
+    "litellm": "evalkit.targets.litellm:make",
+    "local": "evalkit.targets.local:make",
+    "smollm2": "evalkit.targets.local:make_embedded",
+    "scripted": "evalkit.targets.scripted:make",
+    "replay": "evalkit.targets.scripted:make_replay",
+    "python": "evalkit.targets.scripted:make_python",
+}
+# name -> factory() -> Judge
+JUDGES = {
+    "leakage": "evalkit.judges.leakage:make_leakage",
+    "utility": "evalkit.judges.leakage:make_utility",
+    "refusal": "evalkit.judges.refusal:make",
+}
+# name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
+GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+
+_BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS}
+
+
+def lookup(kind: str, name: str) -> Any:
+    """The object behind a name: built-in, entry point `evalkit.<kind>`, or `module:attr`."""
+    if name in _BUILT_IN[kind]:
+        return load(_BUILT_IN[kind][name])
+    for point in entry_points(group=f"evalkit.{kind}"):
+        if point.name == name:
+            return point.load()
+    if ":" in name:
+        return load(name)
+    raise unknown(kind.removesuffix("s"), name, known(kind))
+
+
+def known(kind: str) -> list[str]:
+    """All names of a kind."""
+    return sorted({*_BUILT_IN[kind], *(p.name for p in entry_points(group=f"evalkit.{kind}"))})
+
+
+def load(path: str) -> Any:
+    """`module:attr` or `module:attr.sub` → the object. The current folder counts as importable, as with `python -m`."""
+    module_name, _, attr = path.partition(":")
+    if not module_name or not attr:
+        raise UsageError(f"{path!r} is not module:attr")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as e:
+        if e.name is not None and (e.name == module_name or module_name.startswith(f"{e.name}.")):
+            raise UsageError(f"{path!r}: no module {e.name!r} in {here} or installed") from e
+        raise
+    for part in attr.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"{path!r}: module {module_name!r} has no {part!r}")
+        found = getattr(found, part)
+    return found
