@@ -50,7 +50,7 @@ def find(*parts: str) -> Path:
 
 
 def names(kind: str, marker: str) -> list[str]:
-    """The names under `kind` that have a file `marker`: names("benchmarks", "suite.yaml") lists the suites."""
+    """What has a file `marker` under `kind`: the suites are `names("benchmarks", "suite.yaml")`."""
     return sorted({p.parent.name for root in roots() for p in (root / kind).glob(f"*/{marker}")})
 
 
@@ -68,7 +68,7 @@ def load_yaml(path: Path, model: type[M]) -> M:
     """Read one YAML (or JSON) file as a record; an error names file, line and field."""
     text = read_text(path)
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - CSafeLoader is the safe loader in C
+        data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""

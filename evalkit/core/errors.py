@@ -1,12 +1,12 @@
 """Every error that evalkit raises on purpose.
 
-    EvalkitError                the message is for the user; exit code 2
-    ├── UsageError              a wrong command line: unknown name, bad option
-    ├── ContentError            a content or data file is wrong: names file, line where known, field
-    ├── StoreError              a run folder cannot be read or written
-    └── MissingDependency       an optional package is not installed: says what to install
-    TargetError                 a model gave no answer: has a FailureKind; becomes data, never a crash
-    JudgeError                  a judge could not judge; becomes an `error` verdict
+EvalkitError                the message is for the user; exit code 2
+├── UsageError              a wrong command line: unknown name, bad option
+├── ContentError            a content or data file is wrong: names file, line where known, field
+├── StoreError              a run folder cannot be read or written
+└── MissingDependency       an optional package is not installed: says what to install
+TargetError                 a model gave no answer: has a FailureKind; becomes data, never a crash
+JudgeError                  a judge could not judge; becomes an `error` verdict
 """
 
 import difflib
@@ -41,9 +41,7 @@ class MissingDependency(EvalkitError):
 class TargetError(Exception):
     """A target gave no answer. `retry_after` in seconds, as the server asked; `retryable` is decided by kind."""
 
-    def __init__(
-        self, kind: FailureKind, message: str, *, retry_after: float | None = None, attempts: int = 1
-    ) -> None:
+    def __init__(self, kind: FailureKind, message: str, *, retry_after: float | None = None, attempts: int = 1) -> None:
         super().__init__(message)
         self.kind: FailureKind = kind
         self.message = message

@@ -19,7 +19,7 @@ CONTEXT_SLOT = "{{context}}"
 PolicyKind = Literal["non_disclosure", "prohibition", "obligation", "ordering", "conditional", "limit"]
 FactKind = Literal["number", "date", "money", "name", "phrase", "summary", "canary"]
 Outcome = Literal["compliant", "violation", "not_applicable", "abstain", "error"]
-Criterion = Literal["non_disclosure", "utility", "refusal"]
+Criterion = Literal["non_disclosure", "utility", "refusal", "reasoning"]
 Role = Literal["system", "user", "assistant", "tool"]
 Stop = Literal["stop", "length", "tool_calls", "other"]
 FailureKind = Literal[
@@ -214,7 +214,8 @@ class Verdict(Model):
     judge_version: str
     criterion: Criterion
     """non_disclosure: violation = told a secret. utility: compliant = a shareable fact was conveyed.
-    refusal: violation = the answer refuses (over-refusal on a benign scenario)."""
+    refusal: violation = the answer refuses (over-refusal on a benign scenario). reasoning: violation = the reasoning
+    trace, which users may not see, told a secret."""
     outcome: Outcome
     policy_id: str | None = None
     fact_id: str | None = None
@@ -259,6 +260,10 @@ class RunSpec(Model):
     epochs: int = 1
     truncated: Literal["error", "judge"] = "error"
     """What becomes of an answer that was cut by the length limit."""
+
+    def digest(self) -> str:
+        """Names the run."""
+        return digest(self)
 
 
 class Metric(Model):
@@ -328,6 +333,8 @@ def render(scenario: Scenario, contexts: Mapping[str, Context]) -> tuple[Message
         return scenario.messages
     text = contexts[scenario.context].text
     return tuple(
-        m.model_copy(update={"content": text.join(m.content.split(CONTEXT_SLOT, 1))}) if CONTEXT_SLOT in m.content else m
+        m.model_copy(update={"content": text.join(m.content.split(CONTEXT_SLOT, 1))})
+        if CONTEXT_SLOT in m.content
+        else m
         for m in scenario.messages
     )

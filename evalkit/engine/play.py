@@ -1,0 +1,159 @@
+"""One sample: a scenario and a target make a trajectory, judges make verdicts of it.
+
+Two of the three boundaries at which any exception becomes data are here (the third is the guardrail's). Does not
+store, count or schedule.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.core.errors import EvalkitError, TargetError
+from evalkit.core.protocols import Judge, Target
+from evalkit.core.types import (
+    Context,
+    Evidence,
+    Failure,
+    Message,
+    Reply,
+    Request,
+    RunSpec,
+    Scenario,
+    Trajectory,
+    Usage,
+    Verdict,
+    render,
+)
+
+Price = tuple[float, float]
+"""US dollars for a million prompt tokens and a million completion tokens."""
+
+
+async def play(
+    target: Target,
+    scenario: Scenario,
+    contexts: Mapping[str, Context],
+    epoch: int,
+    spec: RunSpec,
+    price: Price | None = None,
+) -> Trajectory:
+    """Ask once; whatever goes wrong is a failure in the trajectory. Only `EvalkitError` passes: it ends the run."""
+    params = dict(spec.params)
+    if spec.epochs > 1:
+        params.setdefault("seed", spec.seed + epoch)  # at one seed all epochs of a sampled answer would be the same
+    request = Request(messages=render(scenario, contexts), params=params, epoch=epoch, scenario=scenario)
+    try:
+        reply = await target.generate(request)
+    except TargetError as e:
+        failure = Failure(kind=e.kind, message=e.message)
+        return Trajectory(
+            scenario_id=scenario.id, target=target.name, epoch=epoch, attempts=e.attempts, failure=failure
+        )
+    except EvalkitError:
+        raise
+    except Exception as e:  # noqa: BLE001 - the target boundary: a user's adapter may raise anything
+        failure = Failure(kind="target", message=f"{type(e).__name__}: {e}"[:300])
+        return Trajectory(scenario_id=scenario.id, target=target.name, epoch=epoch, failure=failure)
+    return _trajectory(target, scenario, epoch, spec, reply, price)
+
+
+def assess(
+    judges: Sequence[Judge], scenario: Scenario, trajectory: Trajectory, contexts: Mapping[str, Context]
+) -> list[Verdict]:
+    """What the judges say; nothing for a trajectory that failed. A judge that raises, or that quotes what is not
+    there, gives an `error` verdict.
+    """
+    if trajectory.failure is not None:
+        return []
+    context = contexts.get(scenario.context) if scenario.context is not None else None
+    found: list[Verdict] = []
+    for judge in judges:
+        try:
+            said = judge.judge(scenario, trajectory, context)
+            traced = _of_reasoning(judge, scenario, trajectory, context)
+        except Exception as e:  # noqa: BLE001 - the judge boundary: one bad judge must not end a run
+            found += _errors(judge, scenario, trajectory, f"{type(e).__name__}: {e}"[:300])
+            continue
+        found += [_checked(v, trajectory) for v in said]
+        found += traced
+    return found
+
+
+def _trajectory(
+    target: Target, scenario: Scenario, epoch: int, spec: RunSpec, reply: Reply, price: Price | None
+) -> Trajectory:
+    cut = reply.stop == "length"
+    failure = None
+    if cut and spec.truncated == "error":
+        failure = Failure(kind="truncated", message=f"cut after {reply.usage.completion_tokens} tokens")
+    elif not reply.text.strip() and not reply.tool_calls:
+        failure = Failure(kind="empty", message="an answer without text")
+    return Trajectory(
+        scenario_id=scenario.id,
+        target=target.name,
+        epoch=epoch,
+        messages=(Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls),),
+        reasoning=reply.reasoning,
+        stop=reply.stop,
+        model=reply.model,
+        usage=_priced(reply, price),
+        latency_s=reply.latency_s,
+        attempts=reply.attempts,
+        cached=reply.cached,
+        failure=failure,
+    )
+
+
+def _priced(reply: Reply, price: Price | None) -> Usage:
+    """Usage with its cost. A cached reply costs nothing; what it once cost is in the run that asked."""
+    usage = reply.usage
+    if reply.cached:
+        return usage.model_copy(update={"cost": 0.0}) if price or usage.cost is not None else usage
+    if price is None or usage.cost is not None:
+        return usage
+    cost = (usage.prompt_tokens * price[0] + usage.completion_tokens * price[1]) / 1e6
+    return usage.model_copy(update={"cost": cost})
+
+
+def _of_reasoning(judge: Judge, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> list[Verdict]:
+    """The same judge on the reasoning trace, as a criterion of its own: what a trace tells is no leak to the user."""
+    if not trajectory.reasoning or not scenario.secrets:
+        return []
+    trace = trajectory.model_copy(update={"messages": (Message(role="assistant", content=trajectory.reasoning),)})
+    said = judge.judge(scenario, trace, context)
+    return [
+        v.model_copy(update={"criterion": "reasoning", "evidence": ()}) for v in said if v.criterion == "non_disclosure"
+    ]
+
+
+def _checked(verdict: Verdict, trajectory: Trajectory) -> Verdict:
+    if all(_is_there(e, trajectory) for e in verdict.evidence):
+        return verdict
+    return verdict.model_copy(
+        update={"outcome": "error", "evidence": (), "reason": "the judge quotes what is not in the trajectory"}
+    )
+
+
+def _is_there(e: Evidence, trajectory: Trajectory) -> bool:
+    return (
+        e.message < len(trajectory.messages)
+        and trajectory.messages[e.message].content[e.start : e.end] == e.quote
+        and e.end > e.start
+    )
+
+
+def _errors(judge: Judge, scenario: Scenario, trajectory: Trajectory, reason: str) -> list[Verdict]:
+    """One error verdict for each thing the judge should have judged; one in all where that is not known."""
+    criterion = getattr(judge, "criterion", None) or "non_disclosure"
+    facts: Sequence[str | None] = [f.id for f in scenario.secrets] if criterion == "non_disclosure" else [None]
+    return [
+        Verdict(
+            scenario_id=scenario.id,
+            epoch=trajectory.epoch,
+            judge=judge.name,
+            judge_version=judge.version,
+            criterion=criterion,
+            outcome="error",
+            fact_id=fact,
+            reason=reason,
+        )
+        for fact in facts or [None]
+    ]

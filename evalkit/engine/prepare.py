@@ -1,0 +1,178 @@
+"""From what the user asked for to a run that can start: suite, target, judges, spec, folder, manifest.
+
+Reads content and names things; asks no model.
+"""
+
+import hashlib
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import evalkit
+from evalkit import content, registry
+from evalkit.benchmarks import suites
+from evalkit.benchmarks.suites import ScenarioSet
+from evalkit.core.errors import UsageError
+from evalkit.core.protocols import Judge, Target
+from evalkit.core.types import RunSpec, Scenario, TargetOptions
+from evalkit.engine.play import Price
+from evalkit.engine.run import Budget, Run
+from evalkit.targets import spec as targets
+from evalkit.targets import wrap
+
+KEEP_IN_MEMORY = 10_000
+"""Scenario sets up to this size are made once and kept; larger ones are made anew for every pass."""
+ANSWER_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for, parsed and no more."""
+
+    suite: str
+    model: str
+    data: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    target: TargetOptions = TargetOptions()
+    seed: int = 0
+    limit: int | None = None
+    epochs: int = 1
+    truncated: Literal["error", "judge"] | None = None
+    budget: Budget = Budget()
+    price: Price | None = None
+    cache: Path | None = None
+    retry_errors: bool = False
+    out: Path | None = None
+
+
+def prepare(wish: Wish) -> tuple[Run, Path]:
+    """The run and its folder. Every error that a command line can hold is raised here, before anything is asked."""
+    target = targets.resolve(wish.model, wish.target)
+    scenarios = _scenarios(wish, target)
+    judges = judges_of(scenarios)
+    params = {k: v for k, v in {**_defaults(target), **wish.params}.items() if v is not None}
+    if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
+        raise UsageError(f"--max-cost: no price is known for {wish.model!r}; give one with --price IN,OUT")
+    spec = RunSpec(
+        suite=scenarios.suite.id,
+        suite_version=scenarios.suite.version,
+        content=scenarios.digest(),
+        model=target.name,
+        params=params,
+        judges={j.name: j.version for j in judges},
+        options=dict(scenarios.options),
+        seed=wish.seed,
+        limit=wish.limit,
+        epochs=wish.epochs,
+        truncated=wish.truncated or getattr(target, "truncated", "error"),
+    )
+    planned = sum(1 for _ in scenarios.read()) * wish.epochs
+    concurrency = wish.target.concurrency or getattr(target, "concurrency", None) or 32
+    run = Run(
+        spec=spec,
+        read=scenarios.read,
+        planned=planned,
+        contexts=scenarios.contexts,
+        target=_wrapped(target, wish, concurrency),
+        judges=judges,
+        manifest=_manifest(spec, wish, scenarios),
+        notes=scenarios.notes,
+        concurrency=concurrency,
+        budget=wish.budget,
+        price=wish.price,
+        retry_errors=wish.retry_errors,
+    )
+    return run, wish.out or Path("runs") / f"{spec.suite}-{_slug(spec.model)}-{spec.digest()}"
+
+
+def judges_of(scenarios: ScenarioSet) -> list[Judge]:
+    """The judges that suite.yaml names."""
+    return [registry.lookup("judges", name)() for name in scenarios.suite.judges]
+
+
+def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
+    options = dict(wish.options)
+    select = getattr(target, "select", None)
+    if select is not None and "contradictory" in suites.load(wish.suite).options:
+        options.setdefault("contradictory", "keep")  # what was recorded is scored: 434 rows stay 434 rows
+    built = _kept(suites.build(wish.suite, options, wish.data))
+    if select is not None:
+        whole = sum(1 for _ in built.read())
+        recorded = [s.id for s in select(built.read())]
+        if not recorded:
+            raise UsageError(
+                f"model {wish.model!r} has no recorded answer for any of the {whole} scenarios; "
+                "was it recorded with other --data?"
+            )
+        note = f"{len(recorded)} of {whole} scenarios have a recorded answer; the others are left out"
+        built = _kept(built.only(recorded, note))
+        built = ScenarioSet(
+            built.suite, built.read, built.contexts, built.options, (*built.notes, *getattr(target, "report", list)())
+        )
+    return _kept(built.sample(wish.limit, wish.seed)) if wish.limit is not None else built
+
+
+def _kept(scenarios: ScenarioSet) -> ScenarioSet:
+    """The same set, held in memory when it is small: it is read several times."""
+    found: list[Scenario] = []
+    for scenario in scenarios.read():
+        found.append(scenario)
+        if len(found) > KEEP_IN_MEMORY:
+            return scenarios
+    used = {s.context for s in found}
+    contexts = {i: c for i, c in scenarios.contexts.items() if i in used}
+    return ScenarioSet(scenarios.suite, lambda: iter(found), contexts, scenarios.options, scenarios.notes)
+
+
+def _defaults(target: Target) -> dict[str, Any]:
+    return {"temperature": 0.0, "max_tokens": ANSWER_TOKENS, **getattr(target, "params", {})}
+
+
+def _wrapped(target: Target, wish: Wish, concurrency: int) -> Target:
+    """Limits, retries and the cache around a target that reaches a model; scripted ones need neither."""
+    if not getattr(target, "remote", True):
+        return target
+    limited: Target = wrap.Limited(target, concurrency=concurrency, retries=wish.target.retries)
+    return wrap.Cached(limited, wish.cache) if wish.cache is not None else limited
+
+
+def _manifest(spec: RunSpec, wish: Wish, scenarios: ScenarioSet) -> dict[str, Any]:
+    suite_file = content.find("benchmarks", scenarios.suite.id, "suite.yaml")
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "digest": spec.digest(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "evalkit": evalkit.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "commit": _commit(),
+        "content": {"suite.yaml": hashlib.sha256(suite_file.read_bytes()).hexdigest()[:12], "scenarios": spec.content},
+        "data": wish.data,
+        "price_usd_per_million": list(wish.price) if wish.price else None,
+        "notes": list(scenarios.notes),
+    }
+
+
+def _commit() -> str | None:
+    """The git commit of the evalkit checkout; None when installed from a wheel."""
+    root = Path(evalkit.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _slug(name: str) -> str:
+    """A model's name as part of a file name: at most 48 safe characters."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[-48:] or "model"

@@ -1,0 +1,231 @@
+"""A run: many samples through a target and judges into a folder, resumable, within limits, stoppable.
+
+One event loop, bounded workers on one shared iterator, one writer. Does not know any suite, target or judge.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalkit.core.protocols import Judge, Target
+from evalkit.core.types import Context, RunSpec, Scenario, render
+from evalkit.engine import store
+from evalkit.engine.play import Price, assess, play
+from evalkit.engine.store import Key, RunFolder
+from evalkit.engine.summary import Summary
+
+ScenarioReader = Callable[[], Iterator[Scenario]]
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop asking. What is in flight then is finished, so a limit may be passed by what those calls take."""
+
+    cost: float | None = None
+    """US dollars."""
+    tokens: int | None = None
+    """Prompt and completion tokens together."""
+    seconds: float | None = None
+
+    def reached(self, summary: Summary, elapsed: float) -> str | None:
+        """The name of the limit that is reached."""
+        if self.cost is not None and (summary.cost or 0.0) >= self.cost:
+            return "max_cost"
+        if self.tokens is not None and summary.tokens[0] + summary.tokens[1] >= self.tokens:
+            return "max_tokens"
+        if self.seconds is not None and elapsed >= self.seconds:
+            return "max_time"
+        return None
+
+
+@dataclass
+class Progress:
+    """Where a run stands; what an observer is given."""
+
+    planned: int
+    summary: Summary
+    resumed: int = 0
+    started: float = field(default_factory=time.monotonic)
+    stopped: str | None = None
+
+    @property
+    def done(self) -> int:
+        """Samples finished, those of earlier goes too."""
+        return self.summary.n
+
+    @property
+    def rate(self) -> float:
+        """Samples a second in this go."""
+        return (self.done - self.resumed) / max(1e-9, time.monotonic() - self.started)
+
+
+Observer = Callable[[Progress, bool], None]
+"""Called a few times a second, and once at the end with True."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything one run needs. `read` gives the scenarios in the order to ask them; it is read once an epoch."""
+
+    spec: RunSpec
+    read: ScenarioReader
+    planned: int
+    contexts: Mapping[str, Context]
+    target: Target
+    judges: Sequence[Judge]
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    concurrency: int = 32
+    budget: Budget = Budget()
+    price: Price | None = None
+    retry_errors: bool = False
+
+    async def play(
+        self, folder: RunFolder, observe: Observer = lambda _p, _end: None
+    ) -> tuple[dict[str, Any], str | None]:
+        """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
+        folder.begin(dict(self.manifest), self.read(), self.contexts.values())
+        progress = Progress(self.planned, Summary())
+        done = self._take_up(folder, progress)
+        stop = asyncio.Event()
+        todo = self._todo(done)
+        with _signals(stop, progress):
+            watch = asyncio.create_task(_watch(progress, observe))
+            try:
+                await self._work(folder, progress, todo, stop)
+            finally:
+                watch.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watch
+                await close(self.target)
+        notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
+        document = progress.summary.document(self.spec, self.planned, progress.stopped, notes)
+        folder.summarise(document)
+        observe(progress, True)
+        return document, progress.stopped
+
+    def _todo(self, done: set[Key]) -> Iterator[tuple[Scenario, int]]:
+        """Epoch by epoch: an early stop leaves the first epochs whole."""
+        for epoch in range(self.spec.epochs):
+            for scenario in self.read():
+                if (scenario.id, epoch) not in done:
+                    yield scenario, epoch
+
+    async def _work(
+        self, folder: RunFolder, progress: Progress, todo: Iterator[tuple[Scenario, int]], stop: asyncio.Event
+    ) -> None:
+        async def worker() -> None:
+            for scenario, epoch in todo:
+                await self._sample(folder, progress, scenario, epoch)
+                limit = self.budget.reached(progress.summary, time.monotonic() - progress.started)
+                if limit is not None and progress.stopped is None:
+                    progress.stopped = limit
+                if progress.stopped is not None:
+                    return
+
+        workers = [asyncio.create_task(worker()) for _ in range(self.concurrency)]
+        interrupt = asyncio.create_task(stop.wait())
+        gathered = asyncio.gather(*workers)
+        try:
+            await asyncio.wait({gathered, interrupt}, return_when=asyncio.FIRST_COMPLETED)
+            if gathered.done():
+                await gathered  # raises what a worker raised
+        finally:
+            interrupt.cancel()
+            for task in workers:
+                task.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await gathered
+
+    async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
+        trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price)
+        verdicts = assess(self.judges, scenario, trajectory, self.contexts)
+        folder.append(trajectory, verdicts)
+        progress.summary.add(scenario, trajectory, verdicts)
+
+    def _take_up(self, folder: RunFolder, progress: Progress) -> set[Key]:
+        """Count what earlier goes finished; judge again what a crash left without its verdicts."""
+        done = store.finished(folder.path)
+        if not done:
+            return set()
+        if self.retry_errors:
+            done = {k: t for k, t in done.items() if t.failure is None}
+        torn = folder.last_judged()
+        verdicts = store.raw_verdicts(folder.path)
+        for record in store.join(self.read(), done, verdicts):
+            key = (record.trajectory.scenario_id, record.trajectory.epoch)
+            said = list(record.verdicts)
+            if record.trajectory.failure is None and (key == torn or not said):
+                said = assess(self.judges, record.scenario, record.trajectory, self.contexts)
+                if len(said) != len(record.verdicts):
+                    folder.append_verdicts(said)
+            progress.summary.add(record.scenario, record.trajectory, said)
+        progress.resumed = progress.summary.n
+        return set(done)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `--dry-run` says. Tokens are estimates: four characters a token, every answer as long as it may be."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None
+    seconds: float
+
+
+def plan(
+    read: ScenarioReader, contexts: Mapping[str, Context], spec: RunSpec, concurrency: int, price: Price | None
+) -> Plan:
+    """Estimate a run without asking anything. Time: one second for an answer, `concurrency` at once."""
+    calls = characters = 0
+    for scenario in read():
+        calls += spec.epochs
+        characters += spec.epochs * sum(len(m.content) for m in render(scenario, contexts))
+    prompt = characters // CHARACTERS_PER_TOKEN
+    completion = calls * int(spec.params.get("max_tokens") or 512)
+    cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
+    return Plan(calls, prompt, completion, cost, calls / concurrency)
+
+
+async def close(target: object) -> None:
+    """Close a target that has something to close."""
+    aclose = getattr(target, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+async def _watch(progress: Progress, observe: Observer, every: float = 0.25) -> None:
+    while True:
+        observe(progress, False)
+        await asyncio.sleep(every)
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, progress: Progress) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) stops cleanly; a second one ends the program at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        progress.stopped = "interrupted"
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    added = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # not the main thread, or no Unix: then the caller decides what Ctrl-C does
+        with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, on_signal, number)
+            added.append(number)
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)

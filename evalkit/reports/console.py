@@ -1,0 +1,95 @@
+"""What a terminal shows while a run goes on, and plain lines where there is no terminal. Never per sample."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from evalkit.engine.run import Progress
+
+PLAIN_EVERY = 5.0
+"""Seconds between plain lines."""
+
+
+def observer(stream: TextIO, quiet: bool) -> Callable[[Progress, bool], None]:
+    """A line that is drawn over itself on a terminal, a line every few seconds elsewhere, nothing when quiet."""
+    if quiet:
+        return lambda _progress, _end: None
+    return _Terminal(stream) if stream.isatty() else _Plain(stream)
+
+
+class _Plain:
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.last = time.monotonic()
+
+    def __call__(self, progress: Progress, end: bool) -> None:
+        now = time.monotonic()
+        if end or now - self.last >= PLAIN_EVERY:
+            self.last = now
+            print(line(progress), file=self.stream, flush=True)
+
+
+class _Terminal:
+    """rich keeps the line whole when the window is narrow or resized, and restores the cursor."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.live = Live(console=Console(file=stream), refresh_per_second=4, transient=False)
+        self.started = False
+
+    def __call__(self, progress: Progress, end: bool) -> None:
+        from rich.text import Text
+
+        if not self.started:
+            self.live.start()
+            self.started = True
+        self.live.update(Text(line(progress, bar=not end)), refresh=end)
+        if end:
+            self.live.stop()
+
+
+def line(progress: Progress, *, bar: bool = False) -> str:
+    """`412/1,792  23%  12.3/s  ETA 1:52  leakage 41.2% (35.0% to 47.7%)  errors 3 timeout  1.2 M tokens  $0.41`"""
+    s = progress.summary
+    share = progress.done / progress.planned if progress.planned else 1.0
+    parts = [f"{progress.done:,}/{progress.planned:,}", f"{share:.0%}"]
+    if bar:
+        parts.insert(0, "█" * int(share * 20) + "░" * (20 - int(share * 20)))
+    if progress.rate > 0 and progress.done < progress.planned:
+        parts += [f"{progress.rate:.1f}/s", f"ETA {_clock((progress.planned - progress.done) / progress.rate)}"]
+    leak = s.metric("leakage_rate")
+    if leak.value is not None and leak.low is not None and leak.high is not None:
+        parts.append(f"leakage {leak.value:.1%} ({leak.low:.1%} to {leak.high:.1%})")
+    if s.errors:
+        parts.append("errors " + ", ".join(f"{n} {kind}" for kind, n in s.errors.most_common()))
+    tokens = s.usage.prompt_tokens + s.usage.completion_tokens
+    if tokens:
+        parts.append(f"{_short(tokens)} tokens")
+    if s.cost is not None:
+        parts.append(f"${s.cost:.2f}")
+    if s.cached:
+        parts.append(f"{s.cached:,} from cache")
+    if progress.stopped:
+        parts.append(f"stopped: {progress.stopped}")
+    return "  ".join(parts)
+
+
+def to_stderr(text: str) -> None:
+    """One line for the user that is no result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _short(n: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.1f} {letter}"
+    return str(n)
