@@ -39,7 +39,7 @@ class Item:
     group: str
     """Position of the query in its file, from 0."""
     question: str
-    """The query of the data set, unchanged."""
+    """The query of the data set; white space at its ends aside."""
     halves: tuple[tuple[Fact, ...], tuple[Fact, ...]]
     domain: str
     """academic, product, committee; or other, for a file name of none of these."""
