@@ -50,7 +50,7 @@ class RunFolder:
             before = manifest(path) if (path / "manifest.json").exists() else None
             if before is not None:
                 _same(path, before.get("spec", {}), spec)
-            elif any(path.glob("*.jsonl")):
+            elif any(p.stat().st_size for p in path.glob("*.jsonl")):  # empty ones: killed before the first write
                 raise StoreError(f"{path}: holds .jsonl files but no manifest.json: not a run; choose another --out")
             return cls(path, lock)
         except BaseException:
