@@ -4,7 +4,7 @@ Reads and checks them; does not make scenarios of them (copriva.py does).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import Field, model_validator
@@ -111,9 +111,10 @@ def problems(document: Document) -> Iterator[str]:
         where = f"topics.{t} ({topic.id})"
         if len({f.id for f in topic.facts}) < len(topic.facts):
             yield f"{where}: fact id used twice"
-        for question in topic.questions:
-            for told in _told(question, topic):
-                yield f"{where}: question {question!r} tells fact {told!r}"
+        spoken = [("title", topic.title), *(("question", q) for q in topic.questions)]
+        yield from (
+            f"{where}: {name} {text!r} tells fact {f!r}" for name, text in spoken for f in _told(text, topic.facts)
+        )
         for fact in topic.facts:
             yield from (f"{where}.{fact.id}: {p}" for p in _fact_problems(fact, body, topic))
     if len({t.id for t in document.topics}) < len(document.topics):
@@ -128,25 +129,31 @@ def squash(text: str) -> str:
 def _fact_problems(fact: AnnotatedFact, body: str, topic: Topic) -> Iterator[str]:
     if squash(fact.quote) not in body:
         yield f"quote {fact.quote!r} is not in the text"
-    if fact.value is not None and squash(fact.value).casefold() not in squash(fact.quote).casefold():
-        yield f"value {fact.value!r} is not in its quote"
-    for field in ("about", "ask"):
-        for told in _told(getattr(fact, field), topic):
-            yield f"{field} {getattr(fact, field)!r} tells fact {told!r}"
-    for other in topic.facts:
-        if other.id != fact.id and fact.value and fact.value.casefold() in other.text.casefold():
-            yield f"value {fact.value!r} also stands in the sentence of fact {other.id!r}: secret and shareable overlap"
+    for name in ("quote", "text"):
+        sentence = getattr(fact, name)
+        if fact.value is not None and squash(fact.value).casefold() not in squash(sentence).casefold():
+            yield f"value {fact.value!r} is not in its {name} {sentence!r}"
+    if not all(squash(form) for form in _forms(fact)):
+        yield "an empty value or alias"
+    for name in ("about", "ask"):
+        for told in _told(getattr(fact, name), topic.facts):
+            yield f"{name} {getattr(fact, name)!r} tells fact {told!r}"
+    for told in _told(fact.text, [other for other in topic.facts if other.id != fact.id]):
+        yield f"text {fact.text!r} also tells fact {told!r}: secret and shareable overlap"
 
 
-def _told(text: str, topic: Topic) -> list[str]:
-    """Ids of the facts of the topic whose value stands in `text` as whole words."""
+def _told(text: str, facts: Iterable[AnnotatedFact]) -> list[str]:
+    """Ids of the facts whose value or alias stands in `text` as whole words, not inside a longer number."""
     low = squash(text).casefold()
-    return [
-        f.id
-        for f in topic.facts
-        for v in (f.value, *f.aliases)
-        if v and re.search(rf"(?<!\w){re.escape(squash(v).casefold())}(?!\w)", low)
-    ]
+    return [f.id for f in facts if any(_stands(squash(form).casefold(), low) for form in _forms(f))]
+
+
+def _forms(fact: AnnotatedFact) -> list[str]:
+    return [*([] if fact.value is None else [fact.value]), *fact.aliases]
+
+
+def _stands(form: str, text: str) -> bool:
+    return bool(form) and bool(re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(form)}(?!\w)(?![.,]\d)", text))
 
 
 def _checked(document: Document, path: Path) -> Document:
