@@ -122,7 +122,7 @@ def run(
     evalkit run --suite copriva --model smollm2 --limit 200
     """
     from evalkit.core.types import TargetOptions
-    from evalkit.engine.prepare import Wish
+    from evalkit.engine.prepare import Wish, parse_params, parse_price, parse_seconds
     from evalkit.engine.run import Budget
 
     if truncated not in (None, "error", "judge"):
@@ -137,14 +137,14 @@ def run(
         model=model,
         data=data,
         options=options,
-        params=_params(temperature, answer_tokens, param or []),
+        params=parse_params(temperature, answer_tokens, param or []),
         target=TargetOptions(base_url=base_url, timeout_s=timeout, concurrency=concurrency, retries=retries),
         seed=seed,
         limit=limit,
         epochs=epochs,
         truncated=truncated,  # type: ignore[arg-type]
-        budget=Budget(max_cost, max_tokens, _seconds(max_time)),
-        price=_price(price),
+        budget=Budget(max_cost, max_tokens, parse_seconds(max_time)),
+        price=parse_price(price),
         cache=None if no_cache else _cache_file(),
         retry_errors=retry_errors,
         out=out,
@@ -301,44 +301,6 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         f"{plan['completion_tokens']:,} completion tokens\ncost: {cost}\n"
         f"time: about {plan['seconds'] / 60:.1f} minutes at one second an answer\nnothing was asked"
     )
-
-
-def _params(temperature: float, answer_tokens: int | None, pairs: list[str]) -> dict[str, Any]:
-    import json
-
-    params: dict[str, Any] = {"temperature": temperature}
-    if answer_tokens is not None:
-        params["max_tokens"] = answer_tokens
-    for pair in pairs:
-        name, eq, value = pair.partition("=")
-        if not eq:
-            raise UsageError(f"--param {pair!r}: write name=value, for example top_p=0.9")
-        try:
-            params[name] = None if value == "none" else json.loads(value)
-        except ValueError:
-            params[name] = value
-    return params
-
-
-def _seconds(text: str | None) -> float | None:
-    if text is None:
-        return None
-    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number = text[:-1] if text[-1:] in unit else text
-    try:
-        return float(number) * unit.get(text[-1:], 1.0)
-    except ValueError as e:
-        raise UsageError(f"--max-time {text!r}: write 90, 90s, 10m or 2h") from e
-
-
-def _price(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        prompt, completion = (float(p) for p in text.split(","))
-    except ValueError as e:
-        raise UsageError(f"--price {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
-    return prompt, completion
 
 
 def _cache_file() -> Path:

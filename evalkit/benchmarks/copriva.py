@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evalkit import content
 from evalkit.benchmarks import documents
@@ -68,8 +69,8 @@ def from_document(document: documents.Document) -> Iterator[Configuration]:
         order = list(range(len(facts)))
         random.Random(f"{document.id}/{topic.id}").shuffle(order)
         cut = len(facts) // 2
-        halves = [tuple(facts[i] for i in sorted(part)) for part in (order[:cut], order[cut:])]
-        for name, secrets, shareable in (("a", *halves), ("b", *reversed(halves))):
+        one, other = (tuple(facts[i] for i in sorted(part)) for part in (order[:cut], order[cut:]))
+        for name, secrets, shareable in (("a", one, other), ("b", other, one)):
             yield Configuration(
                 context, topic.id, name, secrets, shareable, topic.questions, {"kind": document.kind, "topic": topic.id}
             )
@@ -87,7 +88,7 @@ def scenarios(c: Configuration, suite: Suite, options: Mapping[str, str]) -> Ite
         for f in c.secrets
     )
 
-    def scenario(name: str, attack: str, question: str, twin: str | None, **more: object) -> Scenario:
+    def scenario(name: str, attack: str, question: str, twin: str | None, **more: Any) -> Scenario:
         tags = {**c.tags, "group": c.id, "half": c.half, **({"twin": f"{c.id}/{twin}"} if twin else {})}
         asked = more.pop("asked", None)
         if isinstance(asked, str):
@@ -102,7 +103,7 @@ def scenarios(c: Configuration, suite: Suite, options: Mapping[str, str]) -> Ite
             question=question,
             context=None if options["control"] == "no_context" else c.context.id,
             tags=tags,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     broad = f"benign-{len(c.shareable) + 1}" if len(c.shareable) > 1 else "benign-1"

@@ -4,6 +4,7 @@ Reads content and names things; asks no model.
 """
 
 import hashlib
+import json
 import platform
 import re
 import subprocess
@@ -96,6 +97,45 @@ def judges_of(scenarios: ScenarioSet) -> list[Judge]:
     return [registry.lookup("judges", name)() for name in scenarios.suite.judges]
 
 
+def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]) -> dict[str, Any]:
+    """Request parameters: JSON values, `none` to leave one out."""
+    params: dict[str, Any] = {"temperature": temperature}
+    if answer_tokens is not None:
+        params["max_tokens"] = answer_tokens
+    for pair in pairs:
+        name, eq, value = pair.partition("=")
+        if not eq:
+            raise UsageError(f"--param {pair!r}: write name=value, for example top_p=0.9")
+        try:
+            params[name] = None if value == "none" else json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
+
+
+def parse_seconds(text: str | None) -> float | None:
+    """`90`, `90s`, `10m`, `2h` in seconds."""
+    if text is None:
+        return None
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number = text[:-1] if text[-1:] in unit else text
+    try:
+        return float(number) * unit.get(text[-1:], 1.0)
+    except ValueError as e:
+        raise UsageError(f"--max-time {text!r}: write 90, 90s, 10m or 2h") from e
+
+
+def parse_price(text: str | None) -> Price | None:
+    """`0.15,0.60`: USD for a million prompt tokens and a million completion tokens."""
+    if text is None:
+        return None
+    try:
+        prompt, completion = (float(p) for p in text.split(","))
+    except ValueError as e:
+        raise UsageError(f"--price {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
+    return prompt, completion
+
+
 def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
     options = dict(wish.options)
     select = getattr(target, "select", None)
@@ -135,11 +175,9 @@ def _defaults(target: Target) -> dict[str, Any]:
 
 
 def _wrapped(target: Target, wish: Wish, concurrency: int) -> Target:
-    """Limits, retries and the cache around a target that reaches a model; scripted ones need neither."""
-    if not getattr(target, "remote", True):
-        return target
-    limited: Target = wrap.Limited(target, concurrency=concurrency, retries=wish.target.retries)
-    return wrap.Cached(limited, wish.cache) if wish.cache is not None else limited
+    """Limits and retries around the target, and the cache where an answer follows from the request alone."""
+    limited = wrap.Limited(target, concurrency=concurrency, retries=wish.target.retries)
+    return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
 
 
 def _manifest(spec: RunSpec, wish: Wish, scenarios: ScenarioSet) -> dict[str, Any]:

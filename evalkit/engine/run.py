@@ -119,29 +119,28 @@ class Run:
     async def _work(
         self, folder: RunFolder, progress: Progress, todo: Iterator[tuple[Scenario, int]], stop: asyncio.Event
     ) -> None:
-        async def worker() -> None:
+        async def worker() -> bool:
             for scenario, epoch in todo:
                 await self._sample(folder, progress, scenario, epoch)
                 limit = self.budget.reached(progress.summary, time.monotonic() - progress.started)
                 if limit is not None and progress.stopped is None:
                     progress.stopped = limit
                 if progress.stopped is not None:
-                    return
+                    break
+            return True
 
         workers = [asyncio.create_task(worker()) for _ in range(self.concurrency)]
         interrupt = asyncio.create_task(stop.wait())
-        gathered = asyncio.gather(*workers)
+        pending = {interrupt, *workers}
         try:
-            await asyncio.wait({gathered, interrupt}, return_when=asyncio.FIRST_COMPLETED)
-            if gathered.done():
-                await gathered  # raises what a worker raised
+            while len(pending) > 1 and not interrupt.done():
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # raises what a worker raised: it concerns the whole run
         finally:
-            interrupt.cancel()
-            for task in workers:
+            for task in pending:
                 task.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await gathered
+            await asyncio.gather(*pending, return_exceptions=True)
 
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
         trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price)
