@@ -65,7 +65,7 @@ class Source:
     """What is odd, in words; none of it stops the reading."""
 
 
-class DoesNotFit(ContentError):  # noqa: N818 - it says what is wrong
+class DoesNotFit(ContentError):
     """The relevant turns alone are longer than the window may be."""
 
 
