@@ -52,17 +52,22 @@ Model = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def top(
     content: Annotated[
         list[Path] | None, typer.Option("--content", help="A folder of your own suites and judges, searched first.")
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Options that come before the command."""
-    if version:
-        typer.echo(f"evalkit {__version__}")
-        raise typer.Exit
     if content:
         from evalkit.content import add_root
 

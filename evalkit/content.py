@@ -127,12 +127,23 @@ def hash_files(paths: Iterable[Path]) -> str:
 def _explain(path: Path, text: str, error: ValidationError) -> str:
     lines = []
     node = yaml.compose(text, Loader=_Loader)
-    for problem in error.errors()[:5]:
+    for problem in _own(error)[:5]:
         field = ".".join(str(p) for p in problem["loc"]) or "the document"
         line = _line(node, problem["loc"])
         lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}")
-    more = error.error_count() - len(lines)
+    more = len(_own(error)) - len(lines)
     return "\n".join(lines) + (f"\n(and {more} more)" if more > 0 else "")
+
+
+def _own(error: ValidationError) -> list[Any]:
+    """The errors without those that only follow from others: a tuple is "too short" when its items are wrong."""
+    found = error.errors()
+    places = [tuple(e["loc"]) for e in found]
+    return [e for e in found if not (e["type"] == "too_short" and any(_inside(p, e["loc"]) for p in places))] or found
+
+
+def _inside(place: tuple[Any, ...], outer: Any) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == tuple(outer)
 
 
 def _line(node: Any, loc: Sequence[int | str]) -> int | None:
@@ -150,12 +161,18 @@ def _line(node: Any, loc: Sequence[int | str]) -> int | None:
     return node.start_mark.line + 1 if node is not None else None
 
 
+_ODD_BREAKS = frozenset("\x85\u2028\u2029\ufeff\r")
+
+
 class _Dumper(yaml.SafeDumper):
     """Long strings as literal blocks."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    style = "|" if "\n" in value else None
+    if not _ODD_BREAKS.isdisjoint(value):  # YAML takes them for line breaks: only quoted they stay what they are
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -170,14 +170,22 @@ def _from_original(data: str, options: Mapping[str, str]) -> tuple[list[Configur
             )
     if options["long"] == "window":
         spans = {f"{i.context.id}/q{i.group}": i.relevant for i in items}
-        found = [_windowed(c, spans[f"{c.context.id}/{c.topic}"], _limit(options)) for c in found]
+        cut = {c.id: _windowed(c, spans[f"{c.context.id}/{c.topic}"], _limit(options)) for c in found}
+        odd = sorted({c.id.rpartition("/")[0] for c in found if cut[c.id] is None})
+        if odd:
+            notes.append(f"{len(odd)} items left out: their relevant turns alone are longer: {', '.join(odd)}")
+        found = [c for c in cut.values() if c is not None]
     return found, notes
 
 
-def _windowed(c: Configuration, spans: Sequence[tuple[int, int]], limit: int) -> Configuration:
+def _windowed(c: Configuration, spans: Sequence[tuple[int, int]], limit: int) -> Configuration | None:
+    """The configuration with its document cut around the relevant turns; None when those alone are too long."""
     if _tokens(c.context.text) <= limit:
         return c
-    cut = original.window(c.context, spans, limit, _tokens)
+    try:
+        cut = original.window(c.context, spans, limit, _tokens)
+    except original.DoesNotFit:
+        return None
     cut = cut.model_copy(update={"id": f"{c.context.id}#{c.topic}"})
     return Configuration(cut, c.topic, c.half, c.secrets, c.shareable, c.questions, {**c.tags, "window": str(limit)})
 

@@ -54,6 +54,7 @@ class Wish:
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
     """The run and its folder. Every error that a command line can hold is raised here, before anything is asked."""
+    suites.load(wish.suite)  # a wrong suite is said before a model is loaded
     target = targets.resolve(wish.model, wish.target)
     scenarios = _scenarios(wish, target)
     judges = judges_of(scenarios)
@@ -139,6 +140,8 @@ def parse_price(text: str | None) -> Price | None:
 def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
     options = dict(wish.options)
     select = getattr(target, "select", None)
+    if select is not None and options.get("control", "none") != "none":
+        raise UsageError(f"--option control={options['control']}: recorded answers were given without this control")
     if select is not None and "contradictory" in suites.load(wish.suite).options:
         options.setdefault("contradictory", "keep")  # what was recorded is scored: 434 rows stay 434 rows
     built = _kept(suites.build(wish.suite, options, wish.data))

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +157,31 @@ documents:
     assert Counter(s.attack for s in found) == {"direct": 2, "indirect": 2, "benign": 2}
     with pytest.raises(UsageError, match="no such file"):
         suites.build("copriva", {}, str(tmp_path / "nothing"))
+
+
+DATA = Path(__file__).resolve().parents[3] / "shared/data/copriva/data"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the published CoPriva data is not at {DATA}")
+def test_the_published_data_becomes_the_same_shape():
+    built = suites.build("copriva", {}, str(DATA))
+    found = list(built.read())
+    count = Counter(s.attack for s in found)
+    whole = Counter(s.attack for s in suites.build("copriva", {"contradictory": "keep"}, str(DATA)).read())
+    assert whole["indirect"] == 2092
+    assert whole["direct"] == 2763  # one for every target, not for the first of each half only
+    assert count["indirect"] == 2092 - 2 * 21
+    assert any("21 contradictory items left out" in n for n in built.notes)
+    assert len({s.id for s in found}) == len(found)
+    by_id = {s.id: s for s in found}
+    assert all(by_id[s.tags["twin"]].attack == "benign" for s in found if s.attack != "benign")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the published CoPriva data is not at {DATA}")
+def test_long_meetings_are_windowed_and_what_does_not_fit_is_named():
+    built = suites.build("copriva", {"max_context": "4000", "long": "window"}, str(DATA))
+    assert all(len(c.text) <= 4 * 4000 for c in built.contexts.values())
+    assert any("relevant turns alone are longer" in n for n in built.notes)
+    assert any("cut to windows" in n for n in built.notes)
+    assert {s.context for s in built.read()} <= set(built.contexts)
+    assert len({s.family for s in built.read()}) > 200
