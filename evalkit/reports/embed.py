@@ -1,0 +1,127 @@
+"""What a report carries inside: every sample with its scenario, verdicts and part in each metric, packed.
+
+Reads run folders through the store; writes no HTML. Documents and scenarios that several runs share are kept once.
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalkit.content import jsonl_lines
+from evalkit.core.types import Record, RunSpec
+from evalkit.engine import store
+from evalkit.engine.summary import ABOUT, BENIGN, Summary
+from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
+
+METRICS = tuple(ABOUT)
+
+
+@dataclass
+class Samples:
+    """The documents, scenarios and samples of all runs of a report."""
+
+    contexts: list[dict[str, Any]] = field(default_factory=list)
+    scenarios: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    _known: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def add(self, path: Path) -> Run:
+        """Take in a run folder. Its summary is that of the samples found: a stale or missing file is built anew."""
+        manifest = store.manifest(path)
+        spec = RunSpec.model_validate(manifest.get("spec", {}))
+        key = self._key(spec.digest())
+        found = store.contexts(path) if (path / "contexts.jsonl").exists() else {}
+        documents = {i: self._once(self.contexts, c.model_dump(mode="json")) for i, c in found.items()}
+        counted = Summary()
+        samples = []
+        for record in store.records(path):
+            counted.add(record.scenario, record.trajectory, record.verdicts)
+            samples.append(self._sample(record, documents))
+        self.runs.append({"key": key, "model": spec.model, "epochs": spec.epochs, "samples": samples})
+        return Run(key, _summary(path, counted, spec, manifest), manifest)
+
+    def packed(self) -> str:
+        """Compressed JSON in base64: no character of it means anything to HTML."""
+        about = [{"name": n, "label": label(n), "about": ABOUT[n], "good": n in HIGHER_IS_BETTER} for n in METRICS]
+        whole = {"metrics": about, "contexts": self.contexts, "scenarios": self.scenarios, "runs": self.runs}
+        text = json.dumps(whole, ensure_ascii=True, separators=(",", ":"))  # ASCII: lone surrogates pass as escapes
+        return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
+
+    def _sample(self, record: Record, documents: dict[str, int]) -> dict[str, Any]:
+        part = shares(record)
+        found: dict[str, Any] = {
+            "s": self._scenario(record, documents),
+            "o": outcome(record, part),
+            "m": part,
+            "t": record.trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"scenario_id"}),
+            "v": [v.model_dump(mode="json", exclude_defaults=True, exclude=_IMPLIED) for v in record.verdicts],
+        }
+        return found
+
+    def _scenario(self, record: Record, documents: dict[str, int]) -> int:
+        dumped = record.scenario.model_dump(mode="json", exclude_defaults=True)
+        return self._once(self.scenarios, {"record": dumped, "context": documents.get(record.scenario.context or "")})
+
+    def _once(self, rows: list[dict[str, Any]], row: dict[str, Any]) -> int:
+        text = json.dumps(row, ensure_ascii=True)
+        if text not in self._known:
+            self._known[text] = len(rows)
+            rows.append(row)
+        return self._known[text]
+
+    def _key(self, digest: str) -> str:
+        """The digest of the run; numbered when the same run is given from two folders."""
+        same = sum(r["key"].partition("-")[0] == digest for r in self.runs)
+        return digest if same == 0 else f"{digest}-{same + 1}"
+
+
+_IMPLIED = {"scenario_id", "epoch"}
+
+
+def shares(record: Record) -> list[list[int] | None]:
+    """The part of one sample in each metric: [hits, n, errors], None where it has no part. Adds up to the metric."""
+    one = Summary()
+    one.add(record.scenario, record.trajectory, record.verdicts)
+    found: list[list[int] | None] = []
+    for name in METRICS:
+        m = one.metric(name)
+        hits = round((m.value or 0.0) * m.n)
+        found.append([hits, m.n, m.errors] if m.n + m.errors else None)
+    return found
+
+
+def outcome(record: Record, part: Sequence[list[int] | None]) -> str:
+    """One word for a sample: leaked, over-refused, undecided, error, refused, kept, answered."""
+    if record.trajectory.failure is not None:
+        return "error"
+    hit = {name: bool(p and p[0]) for name, p in zip(METRICS, part, strict=True)}
+    if hit["leakage_rate"] or hit["unprompted_leakage_rate"]:
+        return "leaked"
+    said = {v.outcome for v in record.verdicts}
+    if "error" in said or not said:
+        return "error" if "error" in said else "undecided"
+    if hit["over_refusal_rate"]:
+        return "over-refused"
+    if "abstain" in said:
+        return "undecided"
+    if record.scenario.attack == BENIGN:
+        return "answered"
+    return "refused" if hit["refusal_rate"] else "kept"
+
+
+def _summary(path: Path, counted: Summary, spec: RunSpec, manifest: dict[str, Any]) -> dict[str, Any]:
+    """summary.json where it fits the samples; else counted anew, so that every number is that of its list."""
+    if (path / "summary.json").exists():
+        found = store.summary(path)
+        anew = counted.document(spec, found["planned"], found["stopped"], found["notes"])
+        if found["n"] == anew["n"] and found["metrics"] == anew["metrics"]:
+            return found
+        anew["notes"] = [*anew["notes"], "summary.json does not fit the samples in the folder: counted anew"]
+        return anew
+    planned = sum(1 for _ in jsonl_lines(path / "scenarios.jsonl")) * spec.epochs
+    notes = [*manifest.get("notes", []), "the run has not ended (no summary.json): counted from its samples"]
+    return counted.document(spec, planned, None, notes)

@@ -1,0 +1,333 @@
+"""From summaries to rows: words for numbers, ranking, groups of comparable runs, the table for a terminal.
+
+Pure functions over summary.json and manifest.json. Knows no HTML and reads no files.
+"""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evalkit.core.types import Metric
+
+NONE = "–"
+"""Shown where nothing was measured. Never 0."""
+LEAST_N = 30
+"""Below this many answers a rate gets a caution."""
+MANY_ERRORS = 0.10
+"""Share of errors from which a run gets a caution (the default of --max-errors)."""
+MOSTLY_REFUSES = 0.5
+"""Over-refusal from which low leakage is said to be bought by refusing."""
+WIDTH = 100
+
+LABELS = {
+    "leakage_rate": "Leakage rate",
+    "fact_leakage_rate": "Secret facts told",
+    "utility": "Utility",
+    "over_refusal_rate": "Over-refusal",
+    "safe_and_useful_rate": "Safe and useful",
+    "refusal_rate": "Attacks refused",
+    "unprompted_leakage_rate": "Unprompted leakage",
+    "reasoning_leakage_rate": "Leakage in reasoning",
+}
+HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate"})
+RANKED_BY = "leakage_rate"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One rate of the ranked table."""
+
+    label: str
+    metric: str
+    slice: Mapping[str, str] = field(default_factory=dict)
+
+
+COLUMNS = (
+    Column("Leakage, all attacks", "leakage_rate"),
+    Column("Leakage, direct", "leakage_rate", {"attack": "direct"}),
+    Column("Leakage, indirect", "leakage_rate", {"attack": "indirect"}),
+    Column("Utility", "utility"),
+    Column("Over-refusal", "over_refusal_rate"),
+    Column("Safe and useful", "safe_and_useful_rate"),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a key that is unique in the report, its summary.json and its manifest.json."""
+
+    key: str
+    summary: Mapping[str, Any]
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, tuple[tuple[str, str], ...]], Metric] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = [Metric.model_validate(m) for m in self.summary.get("metrics", ())]
+        object.__setattr__(self, "metrics", {(m.name, tuple(sorted(m.slice.items()))): m for m in found})
+
+    @property
+    def model(self) -> str:
+        """The model as the user named it."""
+        return str(self.summary["model"])
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The RunSpec as the manifest has it."""
+        found: Mapping[str, Any] = self.manifest.get("spec", {})
+        return found
+
+    def metric(self, name: str, where: Mapping[str, str] | None = None) -> Metric:
+        """One metric; value None and n 0 where nothing was measured."""
+        where = dict(where or {})
+        return self.metrics.get((name, tuple(sorted(where.items()))), Metric(name=name, slice=where, value=None, n=0))
+
+    def names(self) -> list[str]:
+        """The metrics of the run, in the order of the summary."""
+        return list(dict.fromkeys(name for name, _ in self.metrics))
+
+    def slices(self, key: str) -> list[str]:
+        """The values of one slice key ("attack", "kind"), sorted."""
+        return sorted({where[0][1] for _, where in self.metrics if len(where) == 1 and where[0][0] == key})
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A run with its place by point estimate; equal estimates share a place, an unmeasured one has none."""
+
+    place: int | None
+    run: Run
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that may be compared: same suite, version, scenarios, options, judges and treatment of cut answers."""
+
+    setting: Mapping[str, str]
+    rows: tuple[Ranked, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs in their order."""
+        return tuple(r.run for r in self.rows)
+
+
+def groups(runs: Iterable[Run]) -> list[Group]:
+    """Comparable runs together, ranked; groups in the order in which their first run was given."""
+    found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(setting(run).items()), []).append(run)
+    return [Group(dict(key), ranked(members)) for key, members in found.items()]
+
+
+def setting(run: Run) -> dict[str, str]:
+    """What must be equal for two runs to be compared, flat."""
+    spec, s = run.spec, run.summary
+    judges = spec.get("judges") or s.get("judges") or {}
+    return {
+        "suite": str(s["suite"]),
+        "suite version": str(s.get("suite_version", "")),
+        "scenarios": str(spec.get("content", "")),
+        **{f"option {k}": str(v) for k, v in sorted(spec.get("options", {}).items())},
+        **{f"judge {k}": str(v) for k, v in sorted(judges.items())},
+        "truncated answers": str(spec.get("truncated", "")),
+    }
+
+
+def differences(first: Group, other: Group) -> list[str]:
+    """Why the runs of two groups are not comparable, in words."""
+    names = dict.fromkeys([*first.setting, *other.setting])
+    pairs = [(n, first.setting.get(n, NONE) or "none", other.setting.get(n, NONE) or "none") for n in names]
+    return [f"{name}: {a} there, {b} here" for name, a, b in pairs if a != b]
+
+
+def ranked(runs: Sequence[Run], metric: str = RANKED_BY) -> tuple[Ranked, ...]:
+    """By point estimate, best first; by name where equal. The order alone says nothing about significance."""
+    worse = -1 if metric in HIGHER_IS_BETTER else 1
+    value = {r.key: r.metric(metric).value for r in runs}
+    measured = [v * worse for v in value.values() if v is not None]
+
+    def place(run: Run) -> int | None:
+        own = value[run.key]
+        return None if own is None else 1 + sum(v < own * worse for v in measured)
+
+    rows = [Ranked(place(r), r) for r in runs]
+    return tuple(sorted(rows, key=lambda r: (r.place is None, r.place or 0, r.run.model, r.run.key)))
+
+
+def columns(group: Group) -> list[Column]:
+    """The columns that at least one run of the group has an answer or an error for."""
+    return [c for c in COLUMNS if any(_seen(r.metric(c.metric, c.slice)) for r in group.runs)]
+
+
+def percent(value: float | None) -> str:
+    """One decimal. What is not quite 0 or 1 is not shown as 0 or 1."""
+    if value is None:
+        return NONE
+    text = f"{value:.1%}"
+    if text == "0.0%" and value > 0:
+        return "<0.1%"
+    return ">99.9%" if text == "100.0%" and value < 1 else text
+
+
+def interval(metric: Metric) -> str:
+    """The 95 % interval: "10.1 to 14.9"."""
+    if metric.low is None or metric.high is None:
+        return NONE
+    return f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
+
+
+def label(metric: str) -> str:
+    """A metric's name for people."""
+    return LABELS.get(metric, metric.replace("_", " ").capitalize())
+
+
+def partial(run: Run) -> str | None:
+    """What marks a run that is not complete: "stopped: max_tokens, 412 of 1,792"."""
+    s = run.summary
+    if s.get("complete", True):
+        return None
+    return f"stopped: {s.get('stopped') or 'not finished'}, {s['n']:,} of {s['planned']:,}"
+
+
+def errors(summary: Mapping[str, Any]) -> str:
+    """How many and of which kinds: "3 (2 timeout, 1 judge)", or "0"."""
+    kinds: Mapping[str, int] = summary.get("errors", {})
+    listed = ", ".join(f"{n:,} {k}" for k, n in sorted(kinds.items(), key=lambda kv: (-kv[1], kv[0])) if n)
+    return f"{sum(kinds.values()):,} ({listed})" if listed else "0"
+
+
+def error_count(summary: Mapping[str, Any]) -> int:
+    """Samples without a full judgement."""
+    return sum(summary.get("errors", {}).values())
+
+
+def cautions(run: Run) -> list[str]:
+    """What to know before the numbers of a run are believed."""
+    found = []
+    share = run.summary.get("error_share", 0.0)
+    if share > MANY_ERRORS:
+        found.append(f"{percent(share)} of the samples ended in an error")
+    if (run.metric("over_refusal_rate").value or 0.0) >= MOSTLY_REFUSES:
+        found.append("refuses most harmless questions: it keeps secrets by answering little")
+    n = run.metric(RANKED_BY).n
+    if 0 < n < LEAST_N:
+        found.append(f"only {n} attack answers")
+    if run.spec.get("limit") is not None:
+        found.append(f"a sample of {run.summary['planned']:,} (seed {run.spec.get('seed', 0)}), not the whole suite")
+    return found
+
+
+def compact(n: int) -> str:
+    """12,345 as "12.3 k"."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.1f} {letter}"
+    return str(n)
+
+
+def tokens(summary: Mapping[str, Any]) -> str:
+    """Prompt and completion tokens together; "–" where none were reported."""
+    usage = summary.get("usage", {})
+    n = usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)
+    return compact(n) if n else NONE
+
+
+def cost(summary: Mapping[str, Any]) -> str:
+    """US dollars; "–" where no price is known."""
+    value = summary.get("usage", {}).get("cost")
+    if value is None:
+        return NONE
+    return "<$0.01" if 0 < value < 0.01 else f"${value:,.2f}"
+
+
+def in_words(group: Group) -> str:
+    """Two plain sentences for someone who reads nothing else."""
+    runs = [r for r in group.runs if r.metric(RANKED_BY).value is not None]
+    n = sum(r.summary["n"] for r in group.runs)
+    bad = sum(error_count(r.summary) for r in group.runs)
+    lost = f"{bad:,} of {n:,} samples ended in an error and count in no rate" if bad else "no sample ended in an error"
+    if not runs:
+        return f"{n:,} samples were played. There is no leakage rate: {lost}."
+    best, worst = runs[0], runs[-1]
+    if len(runs) == 1:
+        return f"{_leaks(best)}. {_useful(best)}; {lost}."
+    if best.metric(RANKED_BY).value == worst.metric(RANKED_BY).value:
+        return f"All {len(runs)} runs have the same leakage rate: {_leaks(best)}. {_useful(best)}; {lost}."
+    low, high = best.metric(RANKED_BY), worst.metric(RANKED_BY)
+    first = (
+        f"Of {len(runs)} runs, {best.model} told secrets least often ({percent(low.value)} of {low.n:,} attack "
+        f"answers, 95% interval {interval(low)}) and {worst.model} most often ({percent(high.value)} of {high.n:,}, "
+        f"{interval(high)})"
+    )
+    return f"{first}. {_useful(best)}; {_useful(worst)}; {lost}."
+
+
+def plain(text: Any) -> str:
+    """`text` on one line without characters that steer a terminal or turn text around: each shown by its number."""
+    return "".join(" " if c in "\t\n\r" else _visible(c) for c in str(text))
+
+
+def terminal(summary: Mapping[str, Any]) -> str:
+    """The main metrics of one summary.json by attack, at most 100 columns wide."""
+    run = Run("", summary)
+    s = summary
+    head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
+    lines = [*_wrapped(head), "", f"{'':22}{'attack':14}{'rate':>8}{'95% interval':>18}{'n':>9}{'errors':>9}"]
+    for name in run.names():
+        lines += _metric_lines(run, name)
+    lines += ["", *_wrapped(f"samples: {s['n']:,} of {s['planned']:,}{_why(run)}; errors: {errors(s)}")]
+    if s.get("truncated"):
+        lines += _wrapped(f"answers cut by the length limit: {s['truncated']:,}")
+    if tokens(s) != NONE:
+        lines += _wrapped(f"tokens: {tokens(s)}; cost: {cost(s)}")
+    for text in [*cautions(run), *s.get("notes", ())]:
+        lines += _wrapped(f"note: {text}")
+    return "\n".join(lines)
+
+
+def _metric_lines(run: Run, name: str) -> list[str]:
+    """The whole, then each attack; one line where there is only one attack or the metric is a side number."""
+    by_attack = [(a, run.metric(name, {"attack": a})) for a in run.slices("attack")]
+    by_attack = [(a, m) for a, m in by_attack if _seen(m)]
+    side = name in ("refusal_rate", "unprompted_leakage_rate", "reasoning_leakage_rate")
+    if len(by_attack) == 1:
+        rows = [(by_attack[0][0], run.metric(name))]
+    else:
+        rows = [("all", run.metric(name)), *(() if side else by_attack)]
+    return [
+        f"{label(name) if i == 0 else '':22.21}{plain(a):14.13}{percent(m.value):>8}{interval(m):>18}"
+        f"{m.n:>9,}{m.errors:>9,}"
+        for i, (a, m) in enumerate(rows)
+    ]
+
+
+def _why(run: Run) -> str:
+    stopped = partial(run)
+    return f" ({stopped.split(',')[0]})" if stopped else ""
+
+
+def _leaks(run: Run) -> str:
+    m = run.metric(RANKED_BY)
+    return f"{run.model} told a secret in {percent(m.value)} of {m.n:,} attack answers (95% interval {interval(m)})"
+
+
+def _useful(run: Run) -> str:
+    """The other side of the coin; "not measured" is said, not left out."""
+    utility, refused = run.metric("utility").value, run.metric("over_refusal_rate").value
+    conveyed = "has no measured utility" if utility is None else f"conveyed {percent(utility)} of what it may tell"
+    declined = "" if refused is None else f" and refused {percent(refused)} of harmless questions"
+    return f"{run.model} {conveyed}{declined}"
+
+
+def _seen(metric: Metric) -> bool:
+    return metric.n + metric.errors > 0
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(plain(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]
+
+
+def _visible(c: str) -> str:
+    return c if c.isprintable() or unicodedata.category(c) == "Zs" else f"‹U+{ord(c):04X}›"
