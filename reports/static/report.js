@@ -214,7 +214,7 @@
     const e = spansOf(s, index).find((span) => span.kind === "leak");
     const chars = points(s.trajectory.messages[index]);
     const part = (from, to) => chars.slice(Math.max(0, from), to).join("");
-    const told = el("mark", { class: "leak" }, part(e.start, Math.min(e.end, e.start + 160)));
+    const told = el("mark", { class: "leak" }, part(e.start, Math.min(e.end, e.start + 160)) + (e.end > e.start + 160 ? "…" : ""));
     return [(e.start > 60 ? "…" : "") + part(e.start - 60, e.start), told, part(e.end, e.end + 60) + (e.end + 60 < chars.length ? "…" : "")];
   }
 

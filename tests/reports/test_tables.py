@@ -99,6 +99,17 @@ def test_refusing_everything_and_few_answers_are_cautioned(make_run):
     assert found[1:] == ["only 8 attack answers", "a sample of 12 (seed 0), not the whole suite"]
 
 
+def test_saying_nothing_of_use_is_cautioned(make_run):
+    assert any("conveys next to nothing" in c for c in tables.cautions(read(make_run(answer=lambda _s: "Hm."))))
+    assert not any("conveys" in c for c in tables.cautions(read(make_run())))
+
+
+@pytest.mark.parametrize(("tied", "words"), [(2, "m0 and m1 told"), (3, "3 runs (the first is m0) told")])
+def test_runs_with_the_same_rate_are_named_together(tied, words):
+    (group,) = tables.groups([*(run(f"m{i}", 0.1) for i in range(tied)), run("worst", 0.9)])
+    assert words in tables.in_words(group)
+
+
 def test_the_terminal_table_shows_rates_intervals_counts_and_errors(make_run):
     lost = Failure(kind="timeout", message="no answer in 120 s")
     path = make_run(answer=lambda s: lost if s.id == "doc-0/direct" else f"{s.secrets[0].text}")
