@@ -90,8 +90,8 @@ def _trajectory(
         scenario_id=scenario.id,
         target=target.name,
         epoch=epoch,
-        messages=(Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls),),
-        reasoning=reply.reasoning,
+        messages=(Message(role="assistant", content=_whole(reply.text), tool_calls=reply.tool_calls),),
+        reasoning=_whole(reply.reasoning) if reply.reasoning else None,
         stop=reply.stop,
         model=reply.model,
         usage=_priced(reply, price),
@@ -100,6 +100,11 @@ def _trajectory(
         cached=reply.cached,
         failure=failure,
     )
+
+
+def _whole(text: str) -> str:
+    """`text` with lone surrogates replaced: they are no characters, and no UTF-8 file can hold them."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _priced(reply: Reply, price: Price | None) -> Usage:

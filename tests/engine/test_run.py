@@ -217,3 +217,10 @@ def test_a_dry_run_counts_and_asks_nothing(make_run, says):
     assert estimate.cost == pytest.approx((estimate.prompt_tokens + 2 * estimate.completion_tokens) / 1e6)
     assert estimate.seconds == 9.0
     assert target.asked == []
+
+
+async def test_text_that_no_file_can_hold_is_stored_as_far_as_it_can_be(make_run, says, tmp_path):
+    document, _ = await play(make_run(says({"s0": "half \ud800 a pair, sesame \U0001f40d"})), tmp_path / "r")
+    assert document["errors"] == {}
+    answer = next(store.records(tmp_path / "r")).trajectory.answer
+    assert answer == "half \ufffd a pair, sesame \U0001f40d"
