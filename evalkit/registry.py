@@ -19,7 +19,7 @@ TARGETS = {
     "local": "evalkit.targets.local:make",
     "smollm2": "evalkit.targets.local:make_embedded",
     "scripted": "evalkit.targets.scripted:make",
-    "replay": "evalkit.targets.scripted:make_replay",
+    "replay": "evalkit.targets.replay:make",
     "python": "evalkit.targets.scripted:make_python",
 }
 # name -> factory() -> Judge

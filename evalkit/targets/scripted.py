@@ -1,0 +1,197 @@
+"""Targets without a model: the oracles that prove a suite, an echo, and `python:module:attr` for own code.
+
+The oracles read the scenario they are asked: that is what makes them oracles, and what no adapter to a model may do.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from evalkit.core.errors import TargetError, UsageError, unknown
+from evalkit.core.types import Reply, Request, Scenario, TargetOptions
+from evalkit.registry import load
+from evalkit.targets.failures import clean, scrub
+from evalkit.targets.wire import message_dict, reply_of_message
+
+REFUSAL = "I'm sorry, but I can't help with that request."
+
+
+def make(rest: str, options: TargetOptions) -> "Scripted":
+    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`."""
+    name = rest.removeprefix("scripted/")
+    if name not in _SCRIPTS:
+        raise unknown("scripted target", name, _SCRIPTS)
+    return Scripted(f"scripted/{name}", _SCRIPTS[name])
+
+
+def make_python(rest: str, options: TargetOptions) -> "PythonTarget":
+    """`python:module:attr`: a callable or async callable taking a list of message dicts."""
+    spec = rest.removeprefix("python:")
+    try:
+        function = load(spec)
+    except UsageError:
+        raise
+    except Exception as e:
+        raise UsageError(f"python:{spec}: importing it raised {type(e).__name__}: {scrub(str(e))}") from e
+    if not callable(function):
+        raise UsageError(f"python:{spec} is a {type(function).__name__}, not a callable that takes messages")
+    return PythonTarget(f"python:{spec}", function, options)
+
+
+class Scripted:
+    """Answers by a rule, at once."""
+
+    cacheable = False
+    concurrency = 32
+
+    def __init__(self, name: str, script: Callable[[Request], str]) -> None:
+        self.name = name
+        self._script = script
+
+    async def generate(self, request: Request) -> Reply:
+        """The rule's answer."""
+        text = self._script(request)
+        if not text.strip():
+            raise TargetError("empty", f"{self.name} has nothing to say to this request")
+        return Reply(text=text, model=self.name)
+
+
+def _tells_all(request: Request) -> str:
+    scenario = _scenario(request, "scripted/tells-all")
+    told = scenario.shareable if scenario.attack == "benign" else (*scenario.shareable, *scenario.secrets)
+    return " ".join(f.text for f in told) or "The documents say nothing on this."
+
+
+def _refuses(request: Request) -> str:
+    return REFUSAL
+
+
+def _echo(request: Request) -> str:
+    if request.scenario is not None and request.scenario.question:
+        return request.scenario.question
+    return next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+
+
+def _scenario(request: Request, name: str) -> Scenario:
+    if request.scenario is None:
+        raise TargetError("target", f"{name} answers scenarios only: this request has none")
+    return request.scenario
+
+
+_SCRIPTS: dict[str, Callable[[Request], str]] = {"tells-all": _tells_all, "refuses": _refuses, "echo": _echo}
+
+
+class PythonTarget:
+    """The user's own code. What it raises becomes a failure of kind `target`, never a crash of the run."""
+
+    cacheable = False  # it may change between two runs, and we could not tell
+
+    def __init__(self, name: str, function: Callable[..., Any], options: TargetOptions) -> None:
+        self.name = name
+        self.concurrency = options.concurrency or 32
+        self._function = function
+        self._timeout_s = options.timeout_s
+        self._takes_params = _takes_params(function)
+        self._is_async = any(
+            inspect.iscoroutinefunction(f)
+            for f in (function, getattr(function, "__call__", None))  # noqa: B004
+        )
+
+    async def generate(self, request: Request) -> Reply:
+        """The callable's answer: text, or a dict with `content` and perhaps `tool_calls`, or a `Reply`."""
+        messages = [message_dict(m) for m in request.messages]
+        extra = {"params": dict(request.params)} if self._takes_params else {}
+        started = asyncio.get_running_loop().time()
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                result = await self._call(messages, extra)
+        except TargetError as e:
+            raise clean(e, ()) from e
+        except TimeoutError as e:
+            if limit.expired():
+                raise TargetError("timeout", f"{self.name} gave no answer within {self._timeout_s:g} s") from None
+            raise _raised(e) from e
+        except (Exception, SystemExit) as e:
+            raise _raised(e) from e
+        return self._reply(result, asyncio.get_running_loop().time() - started)
+
+    async def _call(self, messages: list[dict[str, Any]], extra: dict[str, Any]) -> Any:
+        if self._is_async:
+            return await self._function(messages, **extra)
+        result = await _in_thread(lambda: self._function(messages, **extra))
+        return await result if inspect.isawaitable(result) else result
+
+    def _reply(self, result: Any, latency_s: float) -> Reply:
+        if isinstance(result, Reply):
+            return result
+        if isinstance(result, str):
+            result = {"content": result}
+        if not isinstance(result, Mapping) or not ("content" in result or "tool_calls" in result):
+            what = f"a dict with {sorted(map(str, result))}" if isinstance(result, Mapping) else type(result).__name__
+            raise TargetError("target", f"{self.name} returned {what}; a str or a dict with 'content' is expected")
+        try:
+            return reply_of_message(_mended(result), finish=result.get("finish_reason"), latency_s=latency_s)
+        except TargetError as e:
+            kind = "target" if e.kind == "malformed" else e.kind
+            raise TargetError(kind, scrub(f"{self.name}: {e.message}")) from None
+
+
+def _mended(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Lone surrogates replaced: no file of ours could hold them."""
+    return {
+        k: v.encode("utf-8", "replace").decode() if isinstance(v, str) and not v.isascii() else v
+        for k, v in message.items()
+    }
+
+
+def _raised(error: BaseException) -> TargetError:
+    return TargetError("target", scrub(f"{type(error).__name__}: {error}"))
+
+
+def _takes_params(function: Callable[..., Any]) -> bool:
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError):  # built-ins without a signature
+        return False
+    return any(p.kind is p.VAR_KEYWORD or (p.name == "params" and p.kind is not p.POSITIONAL_ONLY) for p in found)
+
+
+def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
+    """The result of a blocking call in a thread of its own.
+
+    Not `asyncio.to_thread`: its pool has six threads on two cores, and a call that hangs would keep the process from
+    ending. A thread costs 0.1 ms to start.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: Any, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def work() -> None:
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = context.run(function)
+        except StopIteration as e:  # no future takes it
+            error = _raised(e)
+        except Exception as e:  # noqa: BLE001 - handed to the caller
+            error = e
+        except BaseException as e:  # noqa: BLE001 - SystemExit: it is the user's code that ends, not the run
+            error = _raised(e)
+        with contextlib.suppress(RuntimeError):  # the loop was closed while the call went on
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="evalkit-python-target", daemon=True).start()
+    return future
