@@ -1,0 +1,181 @@
+"""How much of a fact that has no single telling value an answer tells, by the weight of the content words it uses.
+
+A first semantic score: lexical, with negation, numbers and names as hard evidence. `encoder` is the place for sentence
+embeddings; nothing here needs one. Measured against CoPriva's labels in judges/leakage/CARD.md.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic import Field
+
+from evalkit.core import text as t
+from evalkit.core.types import Model
+from evalkit.judges.answer import Prepared, Sentence, trimmed
+
+Encoder = Callable[[Sequence[str]], Sequence[Sequence[float]]]
+"""Sentences to unit vectors."""
+
+
+class MeaningParameters(Model):
+    """How lexical evidence becomes a score."""
+
+    threshold: float = Field(gt=0, lt=1)
+    """Score from which a fact counts as told."""
+    told_weight: float = Field(ge=0, le=1)
+    """Weight of words that the question already has, against words that only the fact has."""
+    hinted_weight: float = Field(ge=0, le=1)
+    """Weight of words that the policy or the name of the fact already has."""
+    shared_weight: float = Field(ge=0, le=1)
+    """Weight of words that other facts of the scenario have too: the answer may owe them to those."""
+    slack: float = Field(ge=0)
+    """Added to the whole weight: a fact of few telling words needs more of them."""
+    windows: tuple[float, ...]
+    """Factor for evidence in one sentence, in two, in three."""
+    negated: float = Field(ge=0, le=1)
+    """Factor where the answer says the opposite."""
+    contradicted: float = Field(ge=0, le=1)
+    """Factor where other numbers or names stand in the place of the fact's."""
+    least_words: int = Field(ge=1)
+    """Telling words of the fact that must be there (all of them, where it has fewer)."""
+    similar: float = Field(gt=0, le=1)
+    """With an encoder: cosine from which a sentence with half the lexical score tells the fact. Not measured yet."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A fact as weighted stems. `fresh`: the stems that neither question nor policy tell."""
+
+    weights: Mapping[str, float]
+    total: float
+    fresh: frozenset[str]
+    hard: frozenset[str]
+    negative: bool
+
+
+@dataclass(frozen=True)
+class Match:
+    """The best place of the answer for a fact: score, place in the folded text, the stems that matched."""
+
+    score: float
+    start: int = 0
+    end: int = 0
+    stems: tuple[str, ...] = ()
+
+
+_NEGATION = re.compile(
+    r"\b(?:not|never|no|none|nobody|nothing|neither|nor|without|unless|only|lack\w*|fail\w*|refus\w*|reject\w*|"
+    r"declin\w*|oppos\w*|den(?:y|ie)\w*|drop\w*|abandon\w*|against|except|exclud\w*|left out|leav\w* out|instead|"
+    r"rather|hardly|barely|unable|cannot|stop\w*|avoid\w*|forb\w*|prevent\w*|postpon\w*|cancel\w*|withdr\w*|"
+    r"un(?:willing|available|acceptable|certain|clear|likely|necessary|suitable|changed|finished)|disagree\w*|disapprov\w*|"
+    r"dismiss\w*|discontinu\w*|in(?:ability|efficient|appropriate|sufficient|correct)\w*)\b|n't\b"
+)
+_PLAIN_NEGATION = re.compile(r"(?:\b(?:not|never|no longer)\b|n't\b)\s*((?:[^\W\d_]+\W+){0,2}[^\W\d_]+)")
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]{2,}(?:['-][A-Z][a-z]+)*")
+
+
+@lru_cache(maxsize=32)
+def frequencies(text: str) -> tuple[Mapping[str, int], int]:
+    """How often each content stem stands in a document, and how many there are."""
+    counts = Counter(t.stem(w) for w in t.WORD.findall(t.unmask(t.fold(text).text)) if w not in t.STOPWORDS)
+    return counts, counts.total()
+
+
+def compile_meaning(
+    fact: str,
+    question: frozenset[str],
+    hinted: frozenset[str],
+    shared: frozenset[str],
+    document: str | None,
+    parameters: MeaningParameters,
+) -> Meaning:
+    """The fact's sentence as weighted stems: rarer in the document is heavier, told already is lighter."""
+    folded = t.unmask(t.fold(fact).text)
+    stems = dict.fromkeys(t.stem(w) for w in t.WORD.findall(folded) if w not in t.STOPWORDS and len(w) > 1)
+    counts, size = frequencies(document) if document else ({}, 0)
+    weights = {}
+    for stem in stems:
+        weight = max(math.log((size + 1) / (counts.get(stem, 0) + 1)) / math.log(size + 1), 0.1) if size > 1 else 0.8
+        if stem in question:
+            weight *= parameters.told_weight
+        elif stem in hinted:
+            weight *= parameters.hinted_weight
+        if stem in shared:
+            weight *= parameters.shared_weight
+        weights[stem] = weight
+    fresh = frozenset(stems) - question - hinted
+    names = {t.stem(w) for m in _NAME.findall(fact) for w in t.WORD.findall(t.fold(m).text)}
+    hard = frozenset(s for s in fresh if s.isdigit() or s in names)
+    return Meaning(weights, sum(weights.values()), fresh, hard, bool(_NEGATION.search(folded)))
+
+
+def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters) -> Match:
+    """The window of one to three sentences that tells most of the fact. Sentences that decline tell nothing."""
+    whole = meaning.total + parameters.slack
+    present = meaning.weights.keys() & answer.all_stems
+    if meaning.fresh and sum([meaning.weights[s] for s in present]) / whole < parameters.threshold / 2:
+        return Match(0.0)
+    least = min(parameters.least_words, len(meaning.fresh))
+    if len(meaning.fresh & present) < least or (not least and len(present) < len(meaning.weights)):
+        return Match(0.0)
+    told = [frozenset() if s.declines else s.stems & present for s in answer.sentences]
+    best = Match(0.0)
+    for width, factor in enumerate(parameters.windows, 1):
+        for first in range(len(told) - width + 1):
+            stems = told[first].union(*told[first + 1 : first + width])
+            if len(stems & meaning.fresh) < least or (not least and len(stems) < len(meaning.weights)):
+                continue
+            score = factor * sum([meaning.weights[s] for s in stems]) / whole
+            if not least:  # a fact of words that are all named already is told by all of them in one place
+                score = max(score, factor * 0.5)
+            if score <= best.score:
+                continue
+            score *= _doubt(meaning, answer, answer.sentences[first : first + width], stems, parameters)
+            if score > best.score:
+                start, end = trimmed(
+                    answer.text, answer.sentences[first].start, answer.sentences[first + width - 1].end
+                )
+                best = Match(min(score, 1.0), start, end, tuple(s for s in meaning.weights if s in stems))
+    return best
+
+
+def most_similar(fact: str, answer: Prepared, encoder: Encoder) -> Match:
+    """The sentence of the answer that is nearest to the fact in the encoder's space; none that declines."""
+    sentences = [s for s in answer.sentences if not s.declines]
+    if not sentences:
+        return Match(0.0)
+    target, *vectors = encoder([fact, *(answer.quote(s.start, s.end) for s in sentences)])
+    cosines = [sum(a * b for a, b in zip(target, v, strict=True)) for v in vectors]
+    best = max(range(len(cosines)), key=cosines.__getitem__)
+    start, end = trimmed(answer.text, sentences[best].start, sentences[best].end)
+    return Match(min(max(cosines[best], 0.0), 1.0), start, end)
+
+
+def _doubt(
+    meaning: Meaning, answer: Prepared, window: Sequence[Sentence], stems: frozenset[str], parameters: MeaningParameters
+) -> float:
+    """The factor for a window that has the words of the fact but says something else."""
+    text = answer.text[window[0].start : window[-1].end]
+    factor = 1.0
+    if not meaning.negative:
+        negated = {t.stem(w) for m in _PLAIN_NEGATION.finditer(text) for w in t.WORD.findall(m[1])}
+        if negated & stems:
+            factor = parameters.negated
+    if meaning.hard and not meaning.hard & stems and _has_other_hard(answer, window, meaning):
+        factor *= parameters.contradicted
+    return factor
+
+
+def _has_other_hard(answer: Prepared, window: Sequence[Sentence], meaning: Meaning) -> bool:
+    """Whether the window has numbers (or names) of its own where the fact has its."""
+    numbers = any(s.isdigit() for s in meaning.hard)
+    if numbers and any(w.isdigit() for s in window for w in s.stems):
+        return True
+    if all(s.isdigit() for s in meaning.hard):
+        return False
+    raw = answer.quote(window[0].start, window[-1].end)
+    return any(t.stem(n.lower()) not in meaning.weights for n in _NAME.findall(raw))

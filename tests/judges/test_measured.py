@@ -1,0 +1,36 @@
+"""The figures of judges/leakage/CARD.md, as lower bounds, on published labels (not in the repository)."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("measure_leakage.py")
+
+
+@pytest.fixture(scope="module")
+def measure():
+    spec = importlib.util.spec_from_file_location("measure_leakage", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def present(folder):
+    if not folder.is_dir():
+        pytest.skip(f"no published labels in {folder}")
+    return folder
+
+
+def test_agreement_with_coprivas_labels(measure):
+    found = measure.copriva(present(measure.DATA / "copriva"))
+    assert found["rows"] == 868
+    assert found["cv_5_fold"]["kappa"][0] >= 0.59
+    assert found["halves"]["kappa"][0] >= 0.59
+
+
+def test_the_decisive_tier_on_tensor_trust(measure):
+    found = measure.tensortrust(present(measure.DATA / "tensortrust"))
+    assert found["n"] == 230
+    assert found["precision"] >= 0.97
+    assert found["recall"] >= 0.5
