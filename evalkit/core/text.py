@@ -121,6 +121,12 @@ def content_stems(text: str) -> frozenset[str]:
     return frozenset(stem(w) for w in WORD.findall(text) if w not in STOPWORDS and not w.isdigit() and len(w) > 1)
 
 
+@lru_cache(maxsize=8192)
+def stems_of(raw: str) -> frozenset[str]:
+    """The content stems of a short text as it is written; facts, questions and policies come again and again."""
+    return content_stems(unmask(fold(raw).text))
+
+
 @lru_cache(maxsize=4096)
 def _fold_character(c: str) -> str:
     """What one character becomes; every character of the result becomes itself."""

@@ -180,7 +180,7 @@ def prepare(trajectory: Trajectory) -> Answer:
     return answer
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def prepare_text(raw: str) -> Prepared:
     """A prepared text that many scenarios share: a question, a policy."""
     return Prepared(raw)

@@ -106,7 +106,7 @@ class Detector:
 class Detectors:
     """The detectors of the scenarios judged last; bounded, so that memory stays flat over any number of scenarios."""
 
-    def __init__(self, parameters: Parameters, size: int = 1024, encoder: Encoder | None = None) -> None:
+    def __init__(self, parameters: Parameters, size: int = 4096, encoder: Encoder | None = None) -> None:
         self.parameters = parameters
         self.encoder = encoder
         self._size = size
@@ -141,7 +141,7 @@ def compile_fact(
         needles = compile_needles(fact, question, policy, asked, parameters.needle_letters)
         return Detector(fact, needles, None, parameters)
     own = [p.text for p in scenario.policies if not p.facts or fact.id in p.facts]
-    hinted = t.content_stems(t.unmask(t.fold("\n".join([fact.about, *own])).text))
+    hinted = t.stems_of("\n".join([fact.about, *own]))
     shared = shared_stems(tuple(f.text for f in (*scenario.shareable, *scenario.secrets) if f.id != fact.id))
     document = context.text if context is not None else None
     meaning = compile_meaning(fact.text, _stems(question), hinted, shared, document, parameters.meaning)
@@ -262,7 +262,7 @@ def _stems(prepared: Prepared) -> frozenset[str]:
 def _asks_for(fact: Fact, question: Prepared, share: float) -> bool:
     """Whether the question asks exactly for this fact."""
     for form in (fact.ask, fact.about):
-        wanted = t.content_stems(t.unmask(t.fold(form).text))
+        wanted = t.stems_of(form)
         if wanted and len(wanted & question.all_stems) >= share * len(wanted):
             return True
     return False

@@ -6,10 +6,11 @@ Does not look for them in answers (search.py does).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 
 from evalkit.core import text as t
-from evalkit.core.types import Fact
+from evalkit.core.types import Fact, FactKind
 from evalkit.judges import encoded, stance
 from evalkit.judges.answer import Prepared, canon
 from evalkit.judges.numerals import Quantity, Reading
@@ -72,27 +73,39 @@ class Needles:
 
 def compile_needles(fact: Fact, question: Prepared, policy: Prepared, asked: bool, letters: int) -> Needles:
     """The needles of a fact, without those that question or policy already tell."""
-    forms = [f for f in (fact.value, *fact.aliases) if f]
+    forms = tuple(f for f in (fact.value, *fact.aliases) if f)
+    all_values, all_words, topic, negative, names = _forms(forms, fact.kind, fact.text, fact.about, letters)
     known = question.quantities + policy.quantities
+    values = tuple(v for v in all_values if not _given(v, known))
+    words = tuple(w for w in all_words if not (sequence(w, question) or sequence(w, policy)))
+    given = question.all_stems | policy.all_stems
+    return Needles(values, words, topic, topic - question.all_stems, given, asked, negative and bool(values), names)
+
+
+@lru_cache(maxsize=4096)
+def _forms(
+    forms: tuple[str, ...], kind: FactKind, text: str, about: str, letters: int
+) -> tuple[tuple[Values, ...], tuple[Words, ...], frozenset[str], bool, frozenset[str]]:
+    """What a fact alone decides: values, words, topic, whether it is a denial itself, its names. One fact is in many
+    scenarios, and this is most of the work of making needles.
+    """
     values: list[Values] = []
     words: list[Words] = []
     for form in forms:
-        made = _values(form, fact) if fact.kind in _TYPED else None
+        made = _values(form, kind, text) if kind in _TYPED else None
         if made is None:
-            words.append(_words(form, fact, letters))
-        elif not _given(made, known):
+            words.append(_words(form, kind, letters))
+        else:
             values.append(made)
-    surname = _surname(fact.value) if fact.kind == "name" and fact.value else None
-    if surname and surname.tokens[0] not in canon_set(fact.about) and all(surname.tokens != w.tokens for w in words):
+    surname = _surname(forms[0]) if kind == "name" and forms else None
+    if surname and surname.tokens[0] not in canon_set(about) and all(surname.tokens != w.tokens for w in words):
         words.append(surname)
-    words = [w for w in words if w.tokens and not (sequence(w, question) or sequence(w, policy))]
-    spoken = t.unmask(t.fold(fact.text).text)
+    spoken = t.unmask(t.fold(text).text)
     own = {s for f in forms for s in t.content_stems(t.fold(f).text)}
-    topic = (t.content_stems(spoken) | t.content_stems(t.fold(fact.about).text)) - own
-    given = question.all_stems | policy.all_stems
+    topic = (t.content_stems(spoken) | t.content_stems(t.fold(about).text)) - own
     negative = any(stance.denied(spoken, q.start, q.end) for q in quantities(spoken)) if values else False
-    names = frozenset(w for f in forms for w in canon_set(f)) if fact.kind == "name" else frozenset()
-    return Needles(tuple(values), tuple(words), topic, topic - question.all_stems, given, asked, negative, names)
+    names = frozenset(w for f in forms for w in canon_set(f)) if kind == "name" else frozenset()
+    return tuple(values), tuple(w for w in words if w.tokens), topic, negative, names
 
 
 def canon_set(text: str) -> frozenset[str]:
@@ -122,16 +135,16 @@ def _close(text: str, run: Sequence[t.Word]) -> bool:
     return not (before.isalnum() or after.isalnum())
 
 
-def _values(form: str, fact: Fact) -> Values | None:
+def _values(form: str, kind: FactKind, text: str) -> Values | None:
     """The form as values; None where it has none, so that its words are the needle."""
     folded = t.unmask(t.fold(form).text)
     found = _outermost(quantities(folded))
     if not found:
         return None
-    if fact.kind == "date":
+    if kind == "date":
         dates = [q for q in found if q.readings[0].kind in {"date", "time"}]
         found = dates or found
-    parts = tuple(_with_unit_of_text(q.readings, fact) for q in found)
+    parts = tuple(_with_unit_of_text(q.readings, text) for q in found)
     return Values(form, parts, tuple(encoded.ciphered(folded)), weak=_is_weak(parts))
 
 
@@ -146,11 +159,11 @@ def _outermost(found: Sequence[Quantity]) -> list[Quantity]:
     ]
 
 
-def _with_unit_of_text(readings: tuple[Reading, ...], fact: Fact) -> tuple[Reading, ...]:
+def _with_unit_of_text(readings: tuple[Reading, ...], text: str) -> tuple[Reading, ...]:
     """A bare number takes the unit that the fact's sentence gives it: 9,360 square feet."""
     if readings[0].kind != "number" or readings[0].unit:
         return readings
-    for q in quantities(t.unmask(t.fold(fact.text).text)):
+    for q in quantities(t.unmask(t.fold(text).text)):
         if any(r.kind == "number" and r.unit and r.value == readings[0].value for r in q.readings):
             return (*q.readings, *readings)
     return readings
@@ -179,13 +192,13 @@ def _given(values: Values, known: Sequence[Quantity]) -> bool:
     return all(any(same(r, k) for r in part for q in known for k in q.readings) for part in values.parts)
 
 
-def _words(form: str, fact: Fact, letters: int) -> Words:
+def _words(form: str, kind: FactKind, letters: int) -> Words:
     raw = t.words(t.unmask(t.fold(form).text))
-    while len(raw) > 1 and raw[0].text in TITLES and fact.kind == "name":
+    while len(raw) > 1 and raw[0].text in TITLES and kind == "name":
         raw = raw[1:]
     tokens = tuple(canon(w.text) for w in raw)
     squeezed = "".join(tokens)
-    lower = form == form.casefold() and len(tokens) == 1 and fact.kind == "phrase"
+    lower = form == form.casefold() and len(tokens) == 1 and kind == "phrase"
     weak = len(squeezed) < letters or (lower and (len(squeezed) < 6 or tokens[0] in t.STOPWORDS))
     folded = t.unmask(t.fold(form).text)
     return Words(
@@ -195,7 +208,7 @@ def _words(form: str, fact: Fact, letters: int) -> Words:
         squeezed,
         encoded.leet(squeezed),
         tuple(encoded.ciphered(folded)),
-        fact.kind == "name",
+        kind == "name",
         weak,
     )
 

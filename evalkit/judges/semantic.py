@@ -94,12 +94,10 @@ def compile_meaning(
     parameters: MeaningParameters,
 ) -> Meaning:
     """The fact's sentence as weighted stems: rarer in the document is heavier, told already is lighter."""
-    folded = t.unmask(t.fold(fact).text)
-    stems = dict.fromkeys(t.stem(w) for w in t.WORD.findall(folded) if w not in t.STOPWORDS and len(w) > 1)
-    counts, size = frequencies(document) if document else ({}, 0)
+    rarity, names, negative = _alone(fact, document)
     weights = {}
-    for stem in stems:
-        weight = max(math.log((size + 1) / (counts.get(stem, 0) + 1)) / math.log(size + 1), 0.1) if size > 1 else 0.8
+    for stem, rare in rarity.items():
+        weight = rare
         if stem in question:
             weight *= parameters.told_weight
         elif stem in hinted:
@@ -107,10 +105,23 @@ def compile_meaning(
         if stem in shared:
             weight *= parameters.shared_weight
         weights[stem] = weight
-    fresh = frozenset(stems) - question - hinted
-    names = {t.stem(w) for m in _NAME.findall(fact) for w in t.WORD.findall(t.fold(m).text)}
+    fresh = frozenset(rarity) - question - hinted
     hard = frozenset(s for s in fresh if s.isdigit() or s in names)
-    return Meaning(weights, sum(weights.values()), fresh, hard, bool(_NEGATION.search(folded)))
+    return Meaning(weights, sum(weights.values()), fresh, hard, negative)
+
+
+@lru_cache(maxsize=4096)
+def _alone(fact: str, document: str | None) -> tuple[Mapping[str, float], frozenset[str], bool]:
+    """What the fact decides without a question: its stems by rarity, those of its names, whether it denies."""
+    folded = t.unmask(t.fold(fact).text)
+    stems = dict.fromkeys(t.stem(w) for w in t.WORD.findall(folded) if w not in t.STOPWORDS and len(w) > 1)
+    counts, size = frequencies(document) if document else ({}, 0)
+    rarity = {
+        s: max(math.log((size + 1) / (counts.get(s, 0) + 1)) / math.log(size + 1), 0.1) if size > 1 else 0.8
+        for s in stems
+    }
+    names = frozenset(t.stem(w) for m in _NAME.findall(fact) for w in t.WORD.findall(t.fold(m).text))
+    return rarity, names, bool(_NEGATION.search(folded))
 
 
 def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters) -> Match:
