@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 _MOST = 12  # encoded parts per answer
 _LONGEST = 4096  # characters of one part
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?=[A-Za-z0-9+/_-]{8})[A-Za-z][a-z]*[A-Z0-9+/_-][A-Za-z0-9+/_-]*={0,2}")
+_MIXED = re.compile(r"[a-z0-9+/][A-Z]|[A-Za-z][0-9]")  # no base64 of eight characters worth decoding is without
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x)?[0-9a-fA-F]{2}[\s:,]{0,2}){4,}(?![0-9A-Za-z])")
 _LEET_HINT = re.compile(r"[a-z][0-9@$!|]+[a-z]|[a-z]{2}[0-9@$!|]{2}|\b[0-9@$!|][a-z][0-9@$!|]")
 _LEET = str.maketrans("0134578@$!|l", "oieastbasiii")
@@ -23,7 +24,7 @@ _DIGIT = re.compile(r"[0-9]")
 def decoded(raw: str) -> Iterator[tuple[int, int, str, str]]:
     """Start, end, encoding and plain text of what base64 or hex hides in an original text."""
     count = 0
-    for m in _BASE64.finditer(raw):
+    for m in _BASE64.finditer(raw) if _MIXED.search(raw) else ():
         token = m.group()
         if count < _MOST and _looks_encoded(token) and (plain := _unbase64(token[:_LONGEST])):
             count += 1

@@ -88,6 +88,7 @@ _BEFORE = re.compile(
     r"((?:us|nz|hk|sg|au|ca|s|a|c|u\.s\.)?\$|[£€¥₹₩₺]|\b(?:usd|nzd|aud|cad|sgd|hkd|gbp|eur|jpy|cny|rmb|chf|dkk|sek|nok|kr|inr|pln|czk|zar|brl|krw|mxn))[\s.]?$"
 )
 _RATIO = re.compile(r"(?<![\w./])(\d{1,6})\s*(?:/|out of|of|in)\s*(\d{1,6})(?![\w/]|\.\d)")
+_SCALE = re.compile(rf"[\d\s]({'|'.join(sorted(map(re.escape, SCALES), key=len, reverse=True))})\b")
 _RANGE = re.compile(r"\s*(?:-|to|and|or|bis)\s*[£€$¥]?")
 
 
@@ -234,7 +235,8 @@ def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
         ):
             continue
         if (second.kind != "number" or second.unit) and a.end <= b.start and _RANGE.fullmatch(text, a.end, b.start):
-            scale = next((s for w, s in SCALES.items() if re.search(rf"[\d\s]{w}\b", text[b.start : b.end])), 1)
+            word = _SCALE.search(text, b.start, b.end)
+            scale = SCALES[word[1]] if word else 1
             value = first.value * scale if first.value < 1000 else first.value
             out[i] = Quantity(a.start, a.end, (*a.readings, Reading(second.kind, _plain(value), second.unit)))
     return out
