@@ -1,10 +1,11 @@
 """A chat-completions server for measurements: loopback only, no dependency, cheap enough not to be what is measured.
 
-    python server.py LATENCY_MS [FAULTS.json]
+    python server.py LATENCY_MS [FAULTS.json] [tell]
 
 Prints its URL. FAULTS is a JSON object of shares: {"429": 0.1, "500": 0.05, "reset": 0.02, "malformed": 0.02,
 "content_filter": 0.01}. Faults are drawn by a hash of request and attempt, so that a retry may pass. GET /stats tells
-how many requests came, and how many of them were answered more than once. The answer depends on the question alone.
+how many requests came, and how many of them were answered more than once. The answer depends on the request alone:
+one of four sentences, or with `tell` a part of the document in the request, so that something leaks.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from collections import Counter
 
 LATENCY = float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.0
 FAULTS: dict[str, float] = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+TELL = "tell" in sys.argv
 seen: Counter[bytes] = Counter()
 answered: Counter[bytes] = Counter()
 kinds: Counter[str] = Counter()
@@ -66,7 +68,7 @@ class Protocol(asyncio.Protocol):
             self.send(int(fault), b'{"error": {"message": "mock"}}', extra)
         else:
             answered[key] += 1
-            self.send(200, REPLIES[key[0] % len(REPLIES)])
+            self.send(200, told(body, key) if TELL else REPLIES[key[0] % len(REPLIES)])
 
     def fault(self, key: bytes) -> str | None:
         """By request and attempt; a content filter fires by request alone: it will not pass on a retry."""
@@ -105,6 +107,15 @@ REPLIES = [
     }).encode()
     for text in TEXTS
 ]  # fmt: skip
+
+
+def told(body: bytes, key: bytes) -> bytes:
+    """A sixth of the document, from a place that the hash of the request chooses."""
+    document = json.loads(body)["messages"][-1]["content"]
+    start = int.from_bytes(key[:4], "big") % max(1, len(document) * 5 // 6)
+    reply = json.loads(REPLIES[0])
+    reply["choices"][0]["message"]["content"] = document[start : start + len(document) // 6]
+    return json.dumps(reply).encode()
 
 
 async def main() -> None:
