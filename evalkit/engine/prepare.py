@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import platformdirs
+
 import evalkit
 from evalkit import content, registry
 from evalkit.benchmarks import suites
@@ -96,6 +98,11 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
 def judges_of(scenarios: ScenarioSet) -> list[Judge]:
     """The judges that suite.yaml names."""
     return [registry.lookup("judges", name)() for name in scenarios.suite.judges]
+
+
+def cache_file() -> Path:
+    """Where answers are kept for all runs of this user."""
+    return Path(platformdirs.user_cache_dir("evalkit")) / "responses.sqlite"
 
 
 def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What a terminal shows while a run goes on, and plain lines where there is no terminal. Never per sample."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from evalkit.engine.run import Progress
@@ -49,6 +50,18 @@ class _Terminal:
         self.live.update(Text(line(progress, bar=not end)), refresh=end)
         if end:
             self.live.stop()
+
+
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar for bytes, on stderr; yields a function that is told how many of how many are there."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as drawn:
+        task = drawn.add_task(what, total=None)
+        yield lambda done, total: drawn.update(task, completed=done, total=total)
 
 
 def line(progress: Progress, *, bar: bool = False) -> str:
