@@ -59,9 +59,17 @@ def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as drawn:
-        task = drawn.add_task(what, total=None)
-        yield lambda done, total: drawn.update(task, completed=done, total=total)
+    drawn = Progress(*columns, console=Console(stderr=True))
+    task = drawn.add_task(what, total=None)
+
+    def update(done: int, total: int | None) -> None:
+        drawn.start()  # at the first byte: nothing is drawn where nothing is fetched
+        drawn.update(task, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        drawn.stop()
 
 
 def line(progress: Progress, *, bar: bool = False) -> str:
