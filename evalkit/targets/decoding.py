@@ -80,7 +80,9 @@ class SharedDecoder:
         candidates = [waiting[i] for i in range(min(room, len(waiting)))]
         new: list[_Row] = []
         for members, length in share([j.ids for j in candidates]):
-            group = [candidates[i] for i in members]
+            group = [j for i in members if not (j := candidates[i]).cancelled]  # a run that is stopped ends soon
+            if not group:
+                continue
             while len(group) > 1 and not self._fits(group, length, new):
                 group = group[: len(group) // 2]
             if (self._rows or new) and not self._fits(group, length, new):
@@ -145,6 +147,7 @@ class SharedDecoder:
 
     def _read_rest(self, new: list[_Row]) -> None:
         """What comes after the prefixes, in batches of like length; every row gets its first token."""
+        new = [r for r in new if not r.job.cancelled]
         if not new:
             return
         need = max(_own(r.job, r.skipped) for r in [*self._rows, *new]) + 1
