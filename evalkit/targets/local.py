@@ -69,6 +69,10 @@ def make_embedded(rest: str, options: TargetOptions) -> "LocalTarget":
 class LocalTarget:
     """A chat model in this process. `generate` queues; one thread computes."""
 
+    truncated = "judge"
+    """Small models at temperature 0 often repeat themselves to any limit: their cut answers are judged as they stand,
+    and counted beside the rates (docs/decisions/0002)."""
+
     def __init__(self, name: str, folder: Path, options: TargetOptions) -> None:
         self.name = name
         self.concurrency = options.concurrency or CONCURRENCY
