@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a gate failed, 2 usage or input, 3 too many errors, 130 interrupted.
 """
 
+import contextlib
 import difflib
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ def run(
     """
     from evalkit.benchmarks.suites import parse_options
     from evalkit.core.types import TargetOptions
-    from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_price, parse_seconds
+    from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_price, parse_seconds, parse_share
     from evalkit.engine.run import Budget
 
     if truncated not in (None, "error", "judge"):
@@ -153,7 +154,7 @@ def run(
         retry_errors=retry_errors,
         out=out,
     )
-    raise typer.Exit(_run(wish, fail_on or [], max_errors, dry_run, json_))
+    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
 
 
 @app.command()
@@ -268,13 +269,15 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     from evalkit.reports import console, tables
 
     gates = [Gate.parse(text) for text in fail_on]
-    planned, path = prepare(wish)
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's own code prints, here or below, is no result
+        planned, path = prepare(wish)
     for note in planned.notes:
         _say(note)
     if dry_run:
-        _show_plan(vars(plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)), as_json)
+        calls = plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)
+        _print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
         return 0
-    with RunFolder.open(path, planned.spec) as folder:
+    with contextlib.redirect_stdout(sys.stderr), RunFolder.open(path, planned.spec) as folder:
         for note in folder.notes:
             _say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
@@ -297,22 +300,10 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     return GATE if failed else 0
 
 
-def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        _print_json(plan)
-        return
-    cost = "unknown (give --price IN,OUT)" if plan["cost"] is None else f"${plan['cost']:.2f}"
-    typer.echo(
-        f"{plan['calls']:,} calls, about {plan['prompt_tokens']:,} prompt tokens and at most "
-        f"{plan['completion_tokens']:,} completion tokens\ncost: {cost}\n"
-        f"time: about {plan['seconds'] / 60:.1f} minutes at one second an answer\nnothing was asked"
-    )
-
-
 def _print_json(document: Any) -> None:
     import orjson
 
-    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    typer.echo(orjson.dumps(document, default=str).decode())
 
 
 def _say(text: str) -> None:
@@ -327,6 +318,7 @@ def main(arguments: list[str] | None = None) -> None:
         _say(_one_line(e))
         code = INPUT
     except (typer.Abort, KeyboardInterrupt):
+        _say("evalkit: interrupted")
         code = INTERRUPTED
     except EvalkitError as e:
         _say(f"evalkit: {e}")
@@ -334,6 +326,9 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # `evalkit ... | head`
         sys.stderr.close()
         code = 0
+    except OSError as e:  # stdout on a full disk
+        _say(f"evalkit: cannot write: {e.strerror or e}")
+        code = INPUT
     sys.exit(code if isinstance(code, int) else 0)
 
 

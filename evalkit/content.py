@@ -20,6 +20,8 @@ KINDS = ("benchmarks", "judges", "guardrails", "reports")
 _PACKAGE = Path(__file__).resolve().parent
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 M = TypeVar("M", bound=BaseModel)
+_MARK = b"\xef\xbb\xbf"
+"""The UTF-8 byte order mark."""
 _extra: list[Path] = []
 
 
@@ -55,9 +57,9 @@ def names(kind: str, marker: str) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """The file as UTF-8 text, universal newlines."""
+    """The file as UTF-8 text, universal newlines, without the byte order mark that some editors put first."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise ContentError(f"{path}: not UTF-8 text (byte {e.start})") from e
     except OSError as e:
@@ -73,6 +75,8 @@ def load_yaml(path: Path, model: type[M]) -> M:
         mark = getattr(e, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
         raise ContentError(f"{path}{where}: not YAML: {getattr(e, 'problem', None) or e}") from e
+    except ValueError as e:  # what looks like a date or number and is none: 2024-13-45
+        raise ContentError(f"{path}: a value cannot be read: {e}; put it in quotes if it is text") from e
     try:
         return model.model_validate(data)
     except ValidationError as e:
@@ -100,6 +104,8 @@ def jsonl_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as f:
             for number, line in enumerate(f, 1):
+                if number == 1:
+                    line = line.removeprefix(_MARK)
                 if line.strip():
                     yield number, line
     except OSError as e:
@@ -109,7 +115,7 @@ def jsonl_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def load_json(path: Path) -> Any:
     """One JSON file."""
     try:
-        return orjson.loads(path.read_bytes())
+        return orjson.loads(path.read_bytes().removeprefix(_MARK))
     except OSError as e:
         raise ContentError(f"{path}: {e.strerror or e}") from e
     except orjson.JSONDecodeError as e:

@@ -64,7 +64,9 @@ def load(path: str) -> Any:
     except ModuleNotFoundError as e:
         if e.name is not None and (e.name == module_name or module_name.startswith(f"{e.name}.")):
             raise UsageError(f"{path!r}: no module {e.name!r} in {here} or installed") from e
-        raise
+        raise UsageError(f"{path!r}: importing it raised {type(e).__name__}: {e}") from e
+    except (ImportError, SyntaxError, SystemExit) as e:
+        raise UsageError(f"{path!r}: importing it raised {type(e).__name__}: {e}") from e
     for part in attr.split("."):
         if not hasattr(found, part):
             raise UsageError(f"{path!r}: module {module_name!r} has no {part!r}")

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def evalkit(tmp_path):
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
 
-    def call(*arguments, wait=True):
+    def call(*arguments, wait=True, stdout=subprocess.PIPE):
         command = [sys.executable, "-m", "evalkit", *map(str, arguments)]
-        pipes = {"cwd": tmp_path, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes = {"cwd": tmp_path, "env": env, "stdout": stdout, "stderr": subprocess.PIPE, "text": True}
         if not wait:
             return subprocess.Popen(command, **pipes)
         return subprocess.run(command, check=False, timeout=120, **pipes)
@@ -48,6 +48,16 @@ def run(*more, model="scripted/tells-all"):
         (run("--max-cost", "1"), "no price is known"),
         (run("--data", "nowhere"), "no such file or folder"),
         (run("--truncated", "maybe"), "error or judge"),
+        (run("--max-errors", "10"), "0.1 is 10 %"),
+        (run("--max-errors", "nan"), "a share from 0 to 1"),
+        (run("--max-time", "-3"), "--max-time '-3'"),
+        (run("--max-tokens", "-1"), "not below 0"),
+        (run("--price", "1,nan"), "two numbers from 0 up"),
+        (run("--temperature", "nan"), "--temperature nan"),
+        (run("--param", "max_tokens=many", "--dry-run"), "a whole number from 1 up"),
+        (run("--param", "seed=99999999999999999999"), "64-bit"),
+        (run("--param", "top_p=NaN"), "no request can carry it"),
+        (run(model=os.fsdecode(b"http://h/v1#\xff")), "not UTF-8 text"),
         (("chek", "copriva"), "Did you mean 'check'"),
         (("check", "copriv"), "did you mean 'copriva'?"),
         (("report", "nowhere"), "no run in it"),
@@ -127,6 +137,25 @@ def test_an_unwritable_place_is_a_clear_error(evalkit, tmp_path):
     done = evalkit(*run("--limit", 3, "--out", tmp_path / "file" / "run"))
     assert done.returncode == 2
     assert "cannot write there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_own_code_prints_is_not_on_stdout(evalkit, tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "print('at import')\n\ndef answer(messages):\n    print('each')\n    return 'no'\n"
+    )
+    done = evalkit(*run("--limit", 3, "--json", model="python:loud:answer"))
+    assert json.loads(done.stdout)["n"] == 3
+    assert "at import" in done.stderr
+    assert "each" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_stdout_is_one_line(evalkit, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = evalkit(*run("--limit", 3, "--json"), stdout=full)
+    assert done.returncode == 2
+    assert "cannot write: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -44,6 +44,7 @@ def test_a_missing_content_folder_or_file_says_where_it_was_looked_for(tmp_path)
         ("id: [unclosed", r"suite\.yaml:\d: not YAML"),
         ("", r"suite\.yaml: the document: "),
         ("- 1\n- 2\n", r"suite\.yaml:1: the document: "),
+        ("id: 2024-13-45", r"suite\.yaml: a value cannot be read: month"),
     ],
 )
 def test_a_wrong_file_is_named_with_line_and_field(tmp_path, text, message):
@@ -89,3 +90,13 @@ def test_a_hash_of_files_depends_on_names_and_bytes(tmp_path):
     assert content.hash_files([a, b]) == before
     b.write_text("3")
     assert content.hash_files([a, b]) != before
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "s.yaml").write_bytes(mark + SUITE.encode())
+    assert content.load_yaml(tmp_path / "s.yaml", Suite).judges == ("leakage",)
+    (tmp_path / "s.json").write_bytes(mark + b'{"a": 1}')
+    assert content.load_json(tmp_path / "s.json") == {"a": 1}
+    (tmp_path / "s.jsonl").write_bytes(mark + b'{"a": 1}\n')
+    assert list(content.jsonl_lines(tmp_path / "s.jsonl")) == [(1, b'{"a": 1}\n')]

@@ -34,6 +34,18 @@ def test_a_wrong_path_says_what_is_wrong(path, message):
         registry.load(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("def f(:", "SyntaxError"), ("import no_such_package_x", "ModuleNotFoundError"), ("exit(3)", "SystemExit: 3")],
+)
+def test_own_code_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, text, message):
+    name = f"broken_{message[:6].lower()}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"importing it raised {message}"):
+        registry.load(f"{name}:f")
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(UsageError, match="no judge 'leekage'; did you mean 'leakage'"):
         registry.lookup("judges", "leekage")

@@ -20,6 +20,8 @@ from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import CONTEXT_SLOT, Context, Fact, Message, Policy, Scenario
 
 CHARACTERS_PER_TOKEN = 4
+_OPTIONS = ("placement", "control", "phrasing", "contradictory", "long", "max_context")
+_PROMPTS = ("system", "system_no_context", "policy_head", "policy", "document", "question", "benign")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Configuration:
 
 def make(suite: Suite, options: Mapping[str, str], data: str | None) -> ScenarioSet:
     """The scenarios of the bundled documents, of `data` (documents, facts.yaml, the published files) or `hub:ID`."""
+    _check_suite(suite, options)
+    _check_length(options)
     if data is None or _has_documents(data):
         path = Path(data) if data is not None else content.find("benchmarks", "copriva", "documents")
         found = documents.load_many(path)
@@ -59,6 +63,25 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
 
     used = {} if options["control"] == "no_context" else contexts
     return ScenarioSet(suite, read, used, options, (*notes, *cut))
+
+
+def _check_suite(suite: Suite, options: Mapping[str, str]) -> None:
+    """A suite of one's own that uses this generator needs the words and options that it reads."""
+    phrasings = suite.prompts.get("policy")
+    missing = [f"options.{name}" for name in _OPTIONS if name not in options]
+    missing += [f"prompts.{name}" for name in _PROMPTS if name not in suite.prompts]
+    if not missing and not (isinstance(phrasings, dict) and options["phrasing"] in phrasings):
+        missing = [f"prompts.policy.{options['phrasing']}"]
+    if missing:
+        file = content.find("benchmarks", suite.id, "suite.yaml")
+        raise ContentError(f"{file}: the generator copriva needs {', '.join(missing)}")
+
+
+def _check_length(options: Mapping[str, str]) -> None:
+    if options["max_context"]:
+        _limit(options)
+    elif options["long"] != "error":
+        raise UsageError(f"--option long={options['long']}: longer than what? give --max-context N (tokens) too")
 
 
 def from_document(document: documents.Document) -> Iterator[Configuration]:
@@ -221,19 +244,24 @@ def _fit(
 def _has_documents(data: str) -> bool:
     path = Path(data)
     if data.startswith("hub:"):
+        if not data.removeprefix("hub:").strip():
+            raise UsageError(f"--data {data}: the name of a data set is missing; write hub:OWNER/NAME")
         return False
-    if not path.exists():
-        raise UsageError(f"--data {data}: no such file or folder")
+    if not data or not path.exists():
+        raise UsageError(f"--data {data!r}: no such file or folder")
     if path.is_dir():
-        return any(p.suffix in {".yaml", ".yml"} for p in path.iterdir())
-    return path.suffix in {".yaml", ".yml"}
+        return any(documents.is_yaml(p) for p in path.iterdir())
+    return documents.is_yaml(path)
 
 
 def _limit(options: Mapping[str, str]) -> int:
     try:
-        return int(options["max_context"])
+        limit = int(options["max_context"])
     except ValueError as e:
         raise UsageError(f"--max-context {options['max_context']!r}: give a number of tokens") from e
+    if limit < 1:
+        raise UsageError(f"--max-context {limit}: give a number of tokens from 1 up")
+    return limit
 
 
 def _tokens(text: str) -> int:

@@ -85,7 +85,7 @@ def load(path: Path) -> Document:
 def load_many(path: Path) -> list[Document]:
     """A folder of document files, one such file, or a `documents:` list (facts.yaml)."""
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix in {".yaml", ".yml"})
+        files = sorted(filter(is_yaml, path.iterdir()))
         if not files:
             raise ContentError(f"{path}: no .yaml files with documents in it")
         found = [d for p in files for d in load_many(p)]
@@ -98,6 +98,11 @@ def load_many(path: Path) -> list[Document]:
     if twice:
         raise ContentError(f"{path}: document id used twice: {', '.join(twice)}")
     return found
+
+
+def is_yaml(path: Path) -> bool:
+    """Told by its name, in any case."""
+    return path.suffix.lower() in {".yaml", ".yml"}
 
 
 def problems(document: Document) -> Iterator[str]:
@@ -160,7 +165,10 @@ def _checked(document: Document, path: Path) -> Document:
     if document.file is not None:
         if document.text:
             raise ContentError(f"{path}: document {document.id!r} has both text and file; give one")
-        text = content.read_text(path.parent / document.file)
+        try:
+            text = content.read_text(path.parent / document.file)
+        except ContentError as e:
+            raise ContentError(f"{path}: {document.id}: file: {e}") from e
         document = document.model_copy(update={"text": text, "file": None})
     wrong = list(problems(document))
     if wrong:

@@ -134,7 +134,16 @@ def choose(suite: Suite, options: Mapping[str, str]) -> dict[str, str]:
 
 
 def from_file(suite: Suite, path: Path, options: Mapping[str, str]) -> ScenarioSet:
-    """Scenarios written before (`evalkit generate`, or the scenarios.jsonl of a run), with contexts.jsonl beside it."""
+    """Scenarios written before (`evalkit generate`, or the scenarios.jsonl of a run), with contexts.jsonl beside it.
+
+    The words of such a file are fixed, so that an option other than its default is an error, not ignored.
+    """
+    for name, option in suite.options.items():
+        if options[name] != option.default:
+            raise UsageError(
+                f"--option {name}={options[name]} (or --{name.replace('_', '-')}) does not apply to {path}: "
+                "its scenarios are written already; leave it out"
+            )
     beside = path.with_name("contexts.jsonl")
     contexts = {c.id: c for c in content.read_jsonl(beside, Context)} if beside.exists() else {}
     seen: set[str] = set()

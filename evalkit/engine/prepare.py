@@ -5,6 +5,7 @@ Reads content and names things; asks no model.
 
 import hashlib
 import json
+import math
 import platform
 import re
 import subprocess
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import orjson
 import platformdirs
 
 import evalkit
@@ -56,6 +58,8 @@ class Wish:
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
     """The run and its folder. Every error that a command line can hold is raised here, before anything is asked."""
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in wish.model):  # bytes of a shell that are not UTF-8
+        raise UsageError(f"--model {wish.model!r}: not UTF-8 text")
     suites.load(wish.suite)  # a wrong suite is said before a model is loaded
     target = targets.resolve(wish.model, wish.target)
     scenarios = _scenarios(wish, target)
@@ -107,6 +111,8 @@ def cache_file() -> Path:
 
 def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]) -> dict[str, Any]:
     """Request parameters: JSON values, `none` to leave one out."""
+    if not 0 <= temperature < math.inf:
+        raise UsageError(f"--temperature {temperature}: give a number from 0 up")
     params: dict[str, Any] = {"temperature": temperature}
     if answer_tokens is not None:
         params["max_tokens"] = answer_tokens
@@ -118,6 +124,14 @@ def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]
             params[name] = None if value == "none" else json.loads(value)
         except ValueError:
             params[name] = value
+        try:
+            json.dumps(params[name], allow_nan=False)
+            orjson.dumps({name: params[name]})
+        except (ValueError, TypeError) as e:  # nan, more than 64 bits, bytes that are not UTF-8
+            raise UsageError(f"--param {pair!r}: {e}; no request can carry it") from e
+    longest = params.get("max_tokens")
+    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
+        raise UsageError(f"--param max_tokens={longest}: a whole number from 1 up")
     return params
 
 
@@ -128,9 +142,19 @@ def parse_seconds(text: str | None) -> float | None:
     unit = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number = text[:-1] if text[-1:] in unit else text
     try:
-        return float(number) * unit.get(text[-1:], 1.0)
+        seconds = float(number) * unit.get(text[-1:], 1.0)
     except ValueError as e:
         raise UsageError(f"--max-time {text!r}: write 90, 90s, 10m or 2h") from e
+    if not 0 <= seconds < math.inf:
+        raise UsageError(f"--max-time {text!r}: write 90, 90s, 10m or 2h")
+    return seconds
+
+
+def parse_share(option: str, share: float) -> float:
+    """A share from 0 to 1; `10` for ten per cent would be a limit that nothing can pass."""
+    if not 0 <= share <= 1:
+        raise UsageError(f"{option} {share:g}: give a share from 0 to 1 (0.1 is 10 %)")
+    return share
 
 
 def parse_price(text: str | None) -> Price | None:
@@ -141,6 +165,8 @@ def parse_price(text: str | None) -> Price | None:
         prompt, completion = (float(p) for p in text.split(","))
     except ValueError as e:
         raise UsageError(f"--price {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
+    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+        raise UsageError(f"--price {text!r}: two numbers from 0 up, USD for a million tokens: 0.15,0.60")
     return prompt, completion
 
 
@@ -149,7 +175,8 @@ def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
     select = getattr(target, "select", None)
     if select is not None and options.get("control", "none") != "none":
         raise UsageError(f"--option control={options['control']}: recorded answers were given without this control")
-    if select is not None and "contradictory" in suites.load(wish.suite).options:
+    written = (wish.data or "").endswith(".jsonl")  # scenarios written before take no options
+    if select is not None and not written and "contradictory" in suites.load(wish.suite).options:
         options.setdefault("contradictory", "keep")  # what was recorded is scored: 434 rows stay 434 rows
     built = _kept(suites.build(wish.suite, options, wish.data))
     if select is not None:

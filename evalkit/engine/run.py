@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import store
@@ -29,14 +30,19 @@ class Budget:
     cost: float | None = None
     """US dollars."""
     tokens: int | None = None
-    """Prompt and completion tokens together."""
+    """Prompt and completion tokens together; an answer from the cache asks for none."""
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("cost", self.cost), ("tokens", self.tokens), ("time", self.seconds)):
+            if limit is not None and not limit >= 0:  # nan too: it would never be reached
+                raise UsageError(f"--max-{name} {limit}: give a number that is not below 0")
 
     def reached(self, summary: Summary, elapsed: float) -> str | None:
         """The name of the limit that is reached."""
         if self.cost is not None and (summary.cost or 0.0) >= self.cost:
             return "max_cost"
-        if self.tokens is not None and summary.tokens[0] + summary.tokens[1] >= self.tokens:
+        if self.tokens is not None and summary.asked_tokens >= self.tokens:
             return "max_tokens"
         if self.seconds is not None and elapsed >= self.seconds:
             return "max_time"
@@ -102,11 +108,11 @@ class Run:
                 watch.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await watch
+                observe(progress, True)  # here, since an observer may have to give the terminal back
                 await close(self.target)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
         document = progress.summary.document(self.spec, self.planned, progress.stopped, notes)
         folder.summarise(document)
-        observe(progress, True)
         return document, progress.stopped
 
     def _todo(self, done: set[Key]) -> Iterator[tuple[Scenario, int]]:
@@ -121,12 +127,11 @@ class Run:
     ) -> None:
         async def worker() -> bool:
             for scenario, epoch in todo:
-                await self._sample(folder, progress, scenario, epoch)
-                limit = self.budget.reached(progress.summary, time.monotonic() - progress.started)
-                if limit is not None and progress.stopped is None:
-                    progress.stopped = limit
+                if progress.stopped is None:  # before asking: a run taken up again may have spent all there is
+                    progress.stopped = self.budget.reached(progress.summary, time.monotonic() - progress.started)
                 if progress.stopped is not None:
                     break
+                await self._sample(folder, progress, scenario, epoch)
             return True
 
         workers = [asyncio.create_task(worker()) for _ in range(self.concurrency)]
@@ -140,7 +145,8 @@ class Run:
         finally:
             for task in pending:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            # of all workers: on a full disk several fail at once, and asyncio complains of errors nobody took
+            await asyncio.gather(interrupt, *workers, return_exceptions=True)
 
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
         trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price)

@@ -89,7 +89,10 @@ class RunFolder:
     def last_judged(self) -> Key | None:
         """The sample of the last verdict line: the only one whose verdicts a crash can have cut short."""
         line = self._verdicts.last_line()
-        return _key(orjson.loads(line)) if line else None
+        try:
+            return _key(orjson.loads(line)) if line else None
+        except (orjson.JSONDecodeError, KeyError, TypeError) as e:
+            raise StoreError(f"{self._verdicts.path}: the last line is not a verdict: {line[:80]!r}") from e
 
     def close(self) -> None:
         """Close the files and release the lock."""
@@ -167,9 +170,11 @@ class _Appender:
 def manifest(path: Path) -> dict[str, Any]:
     """manifest.json of a run folder."""
     try:
-        found: dict[str, Any] = load_json(path / "manifest.json")
+        found = load_json(path / "manifest.json")
     except ContentError as e:
         raise StoreError(f"{path}: not a readable run: {e}") from e
+    if not isinstance(found, dict) or not isinstance(found.get("spec", {}), dict):
+        raise StoreError(f"{path}: not a readable run: manifest.json holds no spec")
     return found
 
 

@@ -37,6 +37,8 @@ class Summary:
         self.errors: Counter[str] = Counter()
         self.truncated = 0
         self.tokens = [0, 0, 0]
+        self.asked_tokens = 0
+        """Of them, what was asked of the model: not what came from the cache."""
         self.cost: float | None = None
         self._tallies: dict[tuple[str, tuple[tuple[str, str], ...]], Tally] = {}
         self._slots: dict[tuple[str, str, str | None], list[Tally]] = {}
@@ -47,6 +49,8 @@ class Summary:
         self.cached += trajectory.cached
         self.truncated += trajectory.stop == "length"
         self._add_usage(trajectory.usage)
+        if not trajectory.cached:
+            self.asked_tokens += trajectory.usage.prompt_tokens + trajectory.usage.completion_tokens
         if trajectory.failure is not None:
             self.errors[trajectory.failure.kind] += 1
         elif any(v.outcome == "error" for v in verdicts):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from evalkit.engine.run import Progress
+from evalkit.engine.run import Plan, Progress
 
 PLAIN_EVERY = 5.0
 """Seconds between plain lines."""
@@ -96,6 +96,16 @@ def line(progress: Progress, *, bar: bool = False) -> str:
     if progress.stopped:
         parts.append(f"stopped: {progress.stopped}")
     return "  ".join(parts)
+
+
+def planned(plan: Plan) -> str:
+    """What `--dry-run` says."""
+    cost = "unknown (give --price IN,OUT)" if plan.cost is None else f"${plan.cost:.2f}"
+    return (
+        f"{plan.calls:,} calls, about {plan.prompt_tokens:,} prompt tokens and at most "
+        f"{plan.completion_tokens:,} completion tokens\ncost: {cost}\n"
+        f"time: about {plan.seconds / 60:.1f} minutes at one second an answer\nnothing was asked"
+    )
 
 
 def to_stderr(text: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.benchmarks import suites
-from evalkit.core.errors import UsageError
+from evalkit.benchmarks import copriva, suites
+from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import CONTEXT_SLOT, render
 
 
@@ -185,3 +185,36 @@ def test_long_meetings_are_windowed_and_what_does_not_fit_is_named():
     assert any("cut to windows" in n for n in built.notes)
     assert {s.context for s in built.read()} <= set(built.contexts)
     assert len({s.family for s in built.read()}) > 200
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"long": "skip"}, None, "give --max-context N"),
+        ({"long": "window"}, None, "give --max-context N"),
+        ({"max_context": "0"}, None, "from 1 up"),
+        ({"max_context": "1e3"}, None, "give a number of tokens"),
+        ({}, "", "no such file or folder"),
+        ({}, "hub:", "hub:OWNER/NAME"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(options, data, message):
+    with pytest.raises(UsageError, match=message):
+        suites.build("copriva", options, data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompts": {}}, r"prompts\.system, .*prompts\.benign"),
+        ({"options": {}}, r"options\.placement, "),
+        ({"phrasing": "rude"}, r"prompts\.policy\.rude"),
+    ],
+)
+def test_a_suite_of_ones_own_is_told_what_the_generator_needs(bundled, change, message):
+    update = {k: v for k, v in change.items() if k != "phrasing"}
+    options = dict(bundled.options) if "options" not in change else {}
+    if "phrasing" in change:
+        options["phrasing"] = change["phrasing"]
+    with pytest.raises(ContentError, match=rf"suite\.yaml: the generator copriva needs .*{message}"):
+        copriva.make(bundled.suite.model_copy(update=update), options, None)

@@ -332,3 +332,13 @@ def test_the_bundled_set_is_varied():
     assert len(found) >= 28
     assert len({d.kind for d in found}) >= 10
     assert max(Counter(d.kind for d in found).values()) <= len(found) / 5
+
+
+def test_a_missing_text_file_is_named_with_the_file_that_asks_for_it(tmp_path):
+    fact = {"kind": "name", "about": "who signs", "text": "Ms Oduya signs.", "value": "Ms Oduya",
+            "ask": "Who signs the deal?", "quote": "Ms Oduya signs"}  # fmt: skip
+    topic = {"id": "t", "title": "the deal", "questions": ["What?"], "facts": [{"id": i, **fact} for i in "ab"]}
+    path = tmp_path / "facts.YAML"
+    path.write_text(content.dump_yaml({"id": "memo", "title": "t", "kind": "memo", "file": "n.txt", "topics": [topic]}))
+    with pytest.raises(ContentError, match=r"facts\.YAML: memo: file: .*n\.txt: No such file"):
+        documents.load_many(tmp_path)

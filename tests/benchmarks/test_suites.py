@@ -69,6 +69,9 @@ def test_a_scenario_file_is_read_back(tmp_path):
     (tmp_path / "contexts.jsonl").write_text("\n".join(contexts))
     again = suites.build("copriva", {}, str(tmp_path / "scenarios.jsonl"))
     assert list(again.read()) == some
+    for wrong in ({"control": "no_policy"}, {"max_context": "10"}):
+        with pytest.raises(UsageError, match="does not apply"):  # or the run would carry the name of what it did not do
+            suites.build("copriva", wrong, str(tmp_path / "scenarios.jsonl"))
 
 
 def test_a_broken_scenario_file_names_line_and_field(tmp_path):

@@ -1,14 +1,16 @@
 """Runs: every sample is accounted for, whatever happens; nothing is asked twice; limits and Ctrl-C stop cleanly."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 
 import orjson
 import pytest
 
-from evalkit.core.errors import StoreError
+from evalkit.core.errors import StoreError, UsageError
 from evalkit.core.types import RunSpec
 from evalkit.engine import store
 from evalkit.engine.run import Budget, plan
@@ -224,3 +226,61 @@ async def test_text_that_no_file_can_hold_is_stored_as_far_as_it_can_be(make_run
     assert document["errors"] == {}
     answer = next(store.records(tmp_path / "r")).trajectory.answer
     assert answer == "half \ufffd a pair, sesame \U0001f40d"
+
+
+async def test_a_spent_budget_asks_nothing_when_the_run_is_taken_up(make_run, says, tmp_path):
+    await play(make_run(says(), n=40, budget=Budget(tokens=120)), tmp_path / "r")
+    again = says()
+    document, stopped = await play(make_run(again, n=40, budget=Budget(tokens=120)), tmp_path / "r")
+    assert again.asked == []
+    assert stopped == document["stopped"] == "max_tokens"
+
+
+async def test_a_budget_reached_with_the_last_sample_stopped_nothing(make_run, says, tmp_path):
+    document, stopped = await play(make_run(says(), n=4, budget=Budget(tokens=48)), tmp_path / "r")
+    assert document["complete"]
+    assert stopped is None
+
+
+async def test_answers_from_the_cache_are_not_on_the_budget(make_run, says, tmp_path):
+    class Kept(says):
+        async def generate(self, request):
+            return replace(await super().generate(request), cached=True)
+
+    document, stopped = await play(make_run(Kept(), n=40, budget=Budget(tokens=24)), tmp_path / "r")
+    assert (document["n"], stopped) == (40, None)
+
+
+@pytest.mark.parametrize("wrong", [{"cost": float("nan")}, {"tokens": -1}, {"seconds": -0.5}])
+def test_a_limit_that_cannot_be_reached_is_refused(wrong):
+    with pytest.raises(UsageError, match="not below 0"):
+        Budget(**wrong)
+
+
+async def test_when_several_samples_cannot_be_stored_no_error_is_left_untaken(make_run, says, tmp_path, monkeypatch):
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context["message"]))
+    together = asyncio.Barrier(4)
+
+    async def meet(_request):
+        await together.wait()
+
+    def full(*_):
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(RunFolder, "append", full)
+    ended = []
+    with pytest.raises(StoreError, match="no space left"):
+        await play(make_run(says(before=meet)), tmp_path / "r", lambda _p, end: ended.append(end))
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+    assert ended[-1]  # the terminal is given back
+
+
+async def test_a_last_verdict_that_is_none_is_named(make_run, says, tmp_path):
+    await play(make_run(says()), tmp_path / "r")
+    with (tmp_path / "r/verdicts.jsonl").open("a") as f:
+        f.write("{}\n")
+    with pytest.raises(StoreError, match=r"verdicts\.jsonl: the last line is not a verdict"):
+        await play(make_run(says()), tmp_path / "r")

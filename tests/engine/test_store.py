@@ -123,3 +123,10 @@ def test_the_last_judged_sample_is_found_from_the_end(tmp_path):
         long = verdict(1).model_copy(update={"reason": "x" * 200_000})
         folder.append_verdicts([verdict(0), long])
         assert folder.last_judged() == ("s1", 0)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"spec": 3}'])
+def test_a_manifest_without_a_spec_is_a_clear_error(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(StoreError, match=r"manifest\.json holds no spec"):
+        RunFolder.open(tmp_path, SPEC)
