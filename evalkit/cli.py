@@ -228,7 +228,7 @@ def generate_copriva(
 
 @models_app.command("list")
 def models_list(json_: Json = False) -> None:
-    """The embedded models, and which are in the cache. Example: evalkit models list"""
+    """Embedded models, and which are in the cache. Example: evalkit models list"""
     from evalkit.targets import models
 
     found = models.catalogue()
