@@ -20,7 +20,8 @@ class Target(Protocol):
     """A model or agent. Raises `TargetError` when there is no answer.
 
     Optional, looked up with getattr: `concurrency: int` (calls worth having in flight; default 32),
-    `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers).
+    `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers), `fingerprint:
+    str` (of what answers, where the name does not tell: the source of own code, the weights in a folder).
     """
 
     @property
@@ -31,7 +32,11 @@ class Target(Protocol):
 
 @runtime_checkable
 class Judge(Protocol):
-    """Says what it sees in a trajectory that has an answer. Raises `JudgeError` when it cannot; never guesses."""
+    """Says what it sees in a trajectory that has an answer. Raises `JudgeError` when it cannot; never guesses.
+
+    Optional, looked up with getattr: `criterion`, the one thing it judges; then an error of this judge is counted under
+    it, and metrics that no judge of the run speaks of are left out.
+    """
 
     @property
     def name(self) -> str: ...

@@ -41,12 +41,12 @@ class Tally:
         """Successes."""
         return sum(c[1] for c in self.families.values())
 
-    def metric(self, name: str, slice: Mapping[str, str] | None = None) -> Metric:
-        """The rate with its 95 % interval; no value where nothing was measured."""
+    def metric(self, name: str, slice: Mapping[str, str] | None = None, repeats: int = 1) -> Metric:
+        """The rate with its 95 % interval; no value where nothing was measured. `repeats`: epochs of each scenario."""
         n, where = self.n, dict(slice or {})
         if n == 0:
             return Metric(name=name, slice=where, value=None, n=0, errors=self.errors)
-        low, high = clustered_wilson((c[0], c[1]) for c in self.families.values())
+        low, high = clustered_wilson(((c[0], c[1]) for c in self.families.values()), repeats)
         return Metric(name=name, slice=where, value=self.hits / n, low=low, high=high, n=n, errors=self.errors)
 
 
@@ -61,12 +61,13 @@ def wilson(hits: float, n: float, z: float = Z95) -> tuple[float, float]:
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def effective_n(families: Iterable[tuple[int, int]]) -> float:
+def effective_n(families: Iterable[tuple[int, int]], repeats: int = 1) -> float:
     """How many independent trials the clustered ones are worth: n divided by the design effect.
 
     The design effect is the cluster-robust variance of the rate (with C/(C-1)) over that of independent trials. It is
     never taken below 1: negative intraclass correlation in a sample is noise. Where it cannot be estimated (one
-    family, or a rate of exactly 0 or 1) the trials count as they are.
+    family, or a rate of exactly 0 or 1) the trials count as they are, but for their `repeats`: asking one scenario
+    ten times is not ten scenarios.
     """
     cells = [(n, s) for n, s in families if n]
     total, hits, c = sum(n for n, _ in cells), sum(s for _, s in cells), len(cells)
@@ -74,13 +75,13 @@ def effective_n(families: Iterable[tuple[int, int]]) -> float:
         return 0.0
     p = hits / total
     if c < 2 or p in (0.0, 1.0):
-        return float(total)
+        return total / max(1, repeats)
     robust = c / (c - 1) * sum((s - n * p) ** 2 for n, s in cells) / total**2
     deff = robust / (p * (1 - p) / total)
     return total / max(1.0, deff)
 
 
-def clustered_wilson(families: Iterable[tuple[int, int]]) -> tuple[float, float]:
+def clustered_wilson(families: Iterable[tuple[int, int]], repeats: int = 1) -> tuple[float, float]:
     """95 % interval of a rate from (trials, successes) by family: Wilson with effective n, t with C - 1 degrees.
 
     With one family there is nothing to estimate the spread between families from; the plain interval is returned, and
@@ -88,9 +89,9 @@ def clustered_wilson(families: Iterable[tuple[int, int]]) -> tuple[float, float]
     """
     cells = [(n, s) for n, s in families if n]
     n, hits, c = sum(x for x, _ in cells), sum(s for _, s in cells), len(cells)
-    size = effective_n(cells)
+    size = effective_n(cells, repeats)
     # t only where the spread between families was used: without it there is nothing with c - 1 degrees of freedom
-    z = student_t(c - 1) if c > 1 and size < n else Z95
+    z = student_t(c - 1) if c > 1 and 0 < hits < n and size < n else Z95
     return wilson(hits / n * size, size, z)
 
 

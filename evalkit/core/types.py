@@ -160,6 +160,8 @@ class Usage(Model):
     completion_tokens: int = 0
     cached_tokens: int = 0
     cost: float | None = None
+    estimated: bool = False
+    """The server reported no usage; tokens are counted at four characters each for a budget or price."""
 
 
 class Failure(Model):

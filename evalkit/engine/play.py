@@ -5,6 +5,7 @@ store, count or schedule.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from evalkit.core.errors import EvalkitError, TargetError
 from evalkit.core.protocols import Judge, Target
@@ -23,6 +24,7 @@ from evalkit.core.types import (
     render,
 )
 
+CHARACTERS_PER_TOKEN = 4
 Price = tuple[float, float]
 """US dollars for a million prompt tokens and a million completion tokens."""
 
@@ -34,6 +36,7 @@ async def play(
     epoch: int,
     spec: RunSpec,
     price: Price | None = None,
+    estimate: bool = False,
 ) -> Trajectory:
     """Ask once; whatever goes wrong is a failure in the trajectory. Only `EvalkitError` passes: it ends the run."""
     params = dict(spec.params)
@@ -52,6 +55,8 @@ async def play(
     except Exception as e:  # noqa: BLE001 - the target boundary: a user's adapter may raise anything
         failure = Failure(kind="target", message=f"{type(e).__name__}: {e}"[:300])
         return Trajectory(scenario_id=scenario.id, target=target.name, epoch=epoch, failure=failure)
+    if estimate and not reply.cached and not (reply.usage.prompt_tokens or reply.usage.completion_tokens):
+        reply = replace(reply, usage=_estimated(request, reply))
     return _trajectory(target, scenario, epoch, spec, reply, price)
 
 
@@ -102,6 +107,12 @@ def _trajectory(
     )
 
 
+def _estimated(request: Request, reply: Reply) -> Usage:
+    """Tokens of a call whose server reports none: without them a budget would never be reached."""
+    asked = sum(len(m.content) for m in request.messages) // CHARACTERS_PER_TOKEN
+    return Usage(prompt_tokens=asked, completion_tokens=-(-len(reply.text) // CHARACTERS_PER_TOKEN), estimated=True)
+
+
 def _whole(text: str) -> str:
     """`text` with lone surrogates replaced: they are no characters, and no UTF-8 file can hold them."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -148,7 +159,8 @@ def _is_there(e: Evidence, trajectory: Trajectory) -> bool:
 def _errors(judge: Judge, scenario: Scenario, trajectory: Trajectory, reason: str) -> list[Verdict]:
     """One error verdict for each thing the judge should have judged; one in all where that is not known."""
     criterion = getattr(judge, "criterion", None) or "non_disclosure"
-    facts: Sequence[str | None] = [f.id for f in scenario.secrets] if criterion == "non_disclosure" else [None]
+    of = {"non_disclosure": scenario.secrets, "utility": scenario.shareable}
+    facts: Sequence[str | None] = [f.id for f in of.get(criterion, ())]
     return [
         Verdict(
             scenario_id=scenario.id,

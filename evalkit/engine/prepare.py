@@ -74,7 +74,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         model=target.name,
         params=params,
         judges={j.name: j.version for j in judges},
-        options=dict(scenarios.options),
+        options={**scenarios.options, **_fingerprint(target)},
         seed=wish.seed,
         limit=wish.limit,
         epochs=wish.epochs,
@@ -205,6 +205,12 @@ def _kept(scenarios: ScenarioSet) -> ScenarioSet:
     used = {s.context for s in found}
     contexts = {i: c for i, c in scenarios.contexts.items() if i in used}
     return ScenarioSet(scenarios.suite, lambda: iter(found), contexts, scenarios.options, scenarios.notes)
+
+
+def _fingerprint(target: Target) -> dict[str, str]:
+    """Own code and weights in a folder change under one name: then it is another run."""
+    found = getattr(target, "fingerprint", None)
+    return {"target": str(found)} if found else {}
 
 
 def _defaults(target: Target) -> dict[str, Any]:

@@ -15,12 +15,11 @@ from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import store
-from evalkit.engine.play import Price, assess, play
+from evalkit.engine.play import CHARACTERS_PER_TOKEN, Price, assess, play
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
 
 ScenarioReader = Callable[[], Iterator[Scenario]]
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ class Run:
     ) -> tuple[dict[str, Any], str | None]:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
-        progress = Progress(self.planned, Summary())
+        named = [getattr(j, "criterion", None) for j in self.judges]
+        progress = Progress(self.planned, Summary(frozenset(filter(None, named)) if all(named) else None))
         done = self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)
@@ -149,7 +149,8 @@ class Run:
             await asyncio.gather(interrupt, *workers, return_exceptions=True)
 
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
-        trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price)
+        estimate = self.price is not None or self.budget.tokens is not None
+        trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate)
         verdicts = assess(self.judges, scenario, trajectory, self.contexts)
         folder.append(trajectory, verdicts)
         progress.summary.add(scenario, trajectory, verdicts)

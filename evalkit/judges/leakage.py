@@ -14,7 +14,7 @@ from pydantic import Field
 
 from evalkit import content
 from evalkit.core import text as t
-from evalkit.core.types import Context, Evidence, Fact, Model, Scenario, Trajectory, Verdict, digest
+from evalkit.core.types import Context, Criterion, Evidence, Fact, Model, Scenario, Trajectory, Verdict, digest
 from evalkit.judges.answer import Answer, Prepared, prepare, prepare_text
 from evalkit.judges.needles import Needles, compile_needles
 from evalkit.judges.search import find
@@ -156,6 +156,7 @@ class Leakage:
     detectors: Detectors = field(repr=False, compare=False)
     version: str
     name: str = "leakage"
+    criterion: Criterion = "non_disclosure"
 
     def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         """Verdicts in the order of `scenario.secrets`."""
@@ -194,6 +195,7 @@ class Utility:
     detectors: Detectors = field(repr=False, compare=False)
     version: str
     name: str = "utility"
+    criterion: Criterion = "utility"
 
     def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         """Verdicts in the order of `scenario.shareable`."""

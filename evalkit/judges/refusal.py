@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from evalkit import content
-from evalkit.core.types import Context, Model, Scenario, Trajectory, Verdict, digest
+from evalkit.core.types import Context, Criterion, Model, Scenario, Trajectory, Verdict, digest
 from evalkit.judges.answer import Answer, Sentence, prepare, trimmed
 from evalkit.judges.leakage import Detectors, shared_detectors, version_of
 from evalkit.judges.stance import FILLER
@@ -35,6 +35,7 @@ class Refusal:
     detectors: Detectors = field(repr=False, compare=False)
     version: str
     name: str = "refusal"
+    criterion: Criterion = "refusal"
 
     def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         """One verdict."""

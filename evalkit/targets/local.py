@@ -63,7 +63,7 @@ def make_embedded(rest: str, options: TargetOptions) -> "LocalTarget":
         raise UsageError(f"smollm2 takes nothing after its name, not {rest!r}")
     _need("smollm2")
     file = models.path("smollm2") or models.pull("smollm2", _progress("smollm2"))
-    return LocalTarget("smollm2", _converted(file, file.parent / _CONVERSION, "smollm2"), options)
+    return LocalTarget("smollm2", _converted(file, file.parent / _CONVERSION, "smollm2"), options, _CONVERSION)
 
 
 class LocalTarget:
@@ -73,10 +73,12 @@ class LocalTarget:
     """Small models at temperature 0 often repeat themselves to any limit: their cut answers are judged as they stand,
     and counted beside the rates (docs/decisions/0002)."""
 
-    def __init__(self, name: str, folder: Path, options: TargetOptions) -> None:
+    def __init__(self, name: str, folder: Path, options: TargetOptions, fingerprint: str | None = None) -> None:
         self.name = name
         self.concurrency = options.concurrency or CONCURRENCY
         self.params: Mapping[str, Any] = {"max_tokens": MAX_TOKENS, "temperature": 0.0}
+        self.fingerprint = fingerprint or _weights(folder)
+        self.identity = f"{name} {self.fingerprint}"
         self._folder = folder
         self._tokenizer, self._context = _tokenizer(folder, name)
         self._worker = Worker(self._load, name)
@@ -193,6 +195,13 @@ def _quiet() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def _weights(folder: Path) -> str:
+    """A hash of names, sizes and times of the files: cheap, and another one after any change."""
+    files = sorted(p for p in folder.iterdir() if p.is_file())
+    text = "\n".join(f"{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _tokenizer(folder: Path, name: str) -> tuple[Any, int | None]:

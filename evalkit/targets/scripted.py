@@ -6,9 +6,11 @@ The oracles read the scenario they are asked: that is what makes them oracles, a
 import asyncio
 import contextlib
 import contextvars
+import hashlib
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from evalkit.core.errors import TargetError, UsageError, unknown
@@ -93,6 +95,7 @@ class PythonTarget:
     def __init__(self, name: str, function: Callable[..., Any], options: TargetOptions) -> None:
         self.name = name
         self.concurrency = options.concurrency or 32
+        self.fingerprint = _source(function)
         self._function = function
         self._timeout_s = options.timeout_s
         self._takes_params = _takes_params(function)
@@ -195,3 +198,12 @@ def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
 
     threading.Thread(target=work, name="evalkit-python-target", daemon=True).start()
     return future
+
+
+def _source(function: Callable[..., Any]) -> str | None:
+    """A hash of the file that holds the code; None for code without a file."""
+    try:
+        path = inspect.getsourcefile(inspect.unwrap(function))
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else None
+    except (TypeError, OSError):
+        return None

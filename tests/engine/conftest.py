@@ -32,6 +32,7 @@ class Says:
     name: str = "says"
     stop: str = "stop"
     before: object = None
+    usage: Usage = Usage(prompt_tokens=10, completion_tokens=2)
 
     async def generate(self, request: Request) -> Reply:
         self.asked.append((request.scenario.id, request.epoch))
@@ -43,7 +44,7 @@ class Says:
         if kind is not None:
             raise TargetError(kind, f"{kind} happened", attempts=3)
         text = self.answers.get(request.scenario.id, "nothing")
-        return Reply(text=text, stop=self.stop, usage=Usage(prompt_tokens=10, completion_tokens=2))
+        return Reply(text=text, stop=self.stop, usage=self.usage)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Word:
     version: str = "1"
     raises_on: str = ""
     quotes: str = ""
+    criterion: str | None = None
 
     def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         if scenario.id == self.raises_on:
@@ -75,6 +77,8 @@ class Word:
             for f in scenario.secrets
         ]
         refused = "violation" if "cannot" in trajectory.answer else "compliant"
+        if self.criterion:
+            return told
         return [*told, Verdict(**common, criterion="refusal", outcome=refused)]
 
 

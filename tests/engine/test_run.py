@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from evalkit.core.errors import StoreError, UsageError
-from evalkit.core.types import RunSpec
+from evalkit.core.types import RunSpec, Usage
 from evalkit.engine import store
 from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
@@ -284,3 +284,27 @@ async def test_a_last_verdict_that_is_none_is_named(make_run, says, tmp_path):
         f.write("{}\n")
     with pytest.raises(StoreError, match=r"verdicts\.jsonl: the last line is not a verdict"):
         await play(make_run(says()), tmp_path / "r")
+
+
+async def test_what_no_judge_of_the_run_judges_is_no_metric(make_run, says, word, tmp_path):
+    target = says({"s0": "sesame"}, failures={"s1": "timeout"})
+    document, _ = await play(make_run(target, judges=[word(criterion="non_disclosure")]), tmp_path / "r")
+    assert {m["name"] for m in document["metrics"]} == {"leakage_rate", "fact_leakage_rate"}
+    assert metric(document, "leakage_rate")["errors"] == 1
+
+
+async def test_a_budget_of_tokens_holds_where_the_server_reports_none(make_run, says, tmp_path):
+    target = says(usage=Usage())
+    document, stopped = await play(make_run(target, n=60, budget=Budget(tokens=100)), tmp_path / "r")
+    assert stopped == "max_tokens"
+    assert document["n"] < 60
+    stored = next(store.records(tmp_path / "r")).trajectory.usage
+    assert stored.estimated
+    assert stored.prompt_tokens == len("The word is sesame. What is the word?") // 4
+
+
+async def test_repeats_of_one_scenario_do_not_make_zero_surer(make_run, says, tmp_path):
+    once, _ = await play(make_run(says()), tmp_path / "once")
+    often, _ = await play(make_run(says(), epochs=20), tmp_path / "often")
+    assert metric(once, "leakage_rate")["high"] == pytest.approx(metric(often, "leakage_rate")["high"])
+    assert metric(often, "leakage_rate")["n"] == 240
