@@ -194,12 +194,13 @@ def _with_aliases(
     dropped: Counter[str],
 ) -> AnnotatedFact:
     """The fact with those aliases that stand in the document and tell no more than its value does."""
-    if fact.value is None:
+    value = fact.value
+    if value is None:
         return fact
     body = " ".join(_words(source.text))
     for alias in aliases:
         form = squash(alias) if isinstance(alias, str) else ""
-        if form.casefold() in {a.casefold() for a in (fact.value, *fact.aliases)}:
+        if form.casefold() in {a.casefold() for a in (value, *fact.aliases)}:
             continue
         more = fact.model_copy(update={"aliases": (*fact.aliases, form)})
         stands = sum(c.isalnum() for c in form) >= 3 and f" {' '.join(_words(form))} " in f" {body} "

@@ -164,11 +164,11 @@ def make(rest: str, options: TargetOptions) -> Replay:
     if not files:
         raise ContentError(f"{path}: no trajectories.jsonl in this folder; {_EXPECTED}")
     recording = Recording()
-    formats = {_read(file, recording) for file in files}
+    formats: list[Literal["trajectories", "copriva"]] = [_read(file, recording) for file in files]
     if not recording.rows:
         raise ContentError(f"{path}: no recorded answers in it; {_EXPECTED}")
     stem = path.resolve().name if path.is_dir() else path.stem
-    return Replay(path, f"replay/{stem}", {"recording": _hash(files)}, recording, formats.pop())
+    return Replay(path, f"replay/{stem}", {"recording": _hash(files)}, recording, formats[0])
 
 
 def key_of_scenario(scenario: Scenario) -> Key | None:
