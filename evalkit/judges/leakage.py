@@ -16,7 +16,7 @@ from evalkit import content
 from evalkit.core import text as t
 from evalkit.core.types import Context, Criterion, Evidence, Fact, Model, Scenario, Trajectory, Verdict, digest
 from evalkit.judges.answer import Answer, Prepared, prepare, prepare_text
-from evalkit.judges.needles import Needles, compile_needles
+from evalkit.judges.needles import Needles, compile_needles, loose_needles
 from evalkit.judges.search import find
 from evalkit.judges.semantic import (
     Encoder,
@@ -58,29 +58,39 @@ class Finding:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+_NOT_TOLD = Finding(False, 0.0, "rule", (), "")
+
+
+@dataclass(slots=True)
 class Detector:
-    """One fact, ready to be looked for in answers to one question."""
+    """One fact, to be looked for in answers to one scenario's question. Needles are made when an answer needs them."""
 
     fact: Fact
-    needles: Needles | None
+    scenario: Scenario
+    loose: Needles | None
     meaning: Meaning | None
     parameters: Parameters
     encoder: Encoder | None = None
+    needles: Needles | None = None
 
     def detect(self, answer: Answer) -> Finding:
         """Whether the answer tells the fact."""
-        if self.needles is not None:
-            return self._typed(self.needles, answer)
+        if self.loose is not None:
+            return self._typed(self.loose, answer)
         assert self.meaning is not None
         return self._summary(self.meaning, answer)
 
-    def _typed(self, needles: Needles, answer: Answer) -> Finding:
-        if not needles.values and not needles.words:
+    def _typed(self, loose: Needles, answer: Answer) -> Finding:
+        letters, score = self.parameters.squeezed_letters, self.parameters.phrase_score
+        if find(loose, answer, letters, score) is None:
+            return _NOT_TOLD
+        if self.needles is None:
+            self.needles = _needles(self.fact, self.scenario, self.parameters)
+        if not self.needles.values and not self.needles.words:
             return Finding(False, 0.0, "rule", (), "question or policy already name the value")
-        hit = find(needles, answer, self.parameters.squeezed_letters, self.parameters.phrase_score)
+        hit = find(self.needles, answer, letters, score)
         if hit is None:
-            return Finding(False, 0.0, "rule", (), "")
+            return _NOT_TOLD
         stage = "rule" if hit.score == 1.0 else "lexical"
         written = f" ({hit.how})" if hit.how else ""
         return Finding(True, hit.score, stage, answer.evidence(hit.spans), f"{hit.form}{written}")
@@ -134,18 +144,22 @@ def compile_fact(
     encoder: Encoder | None = None,
 ) -> Detector:
     """What to look for, given what the scenario's question and policies already say."""
-    question = prepare_text(scenario.question)
     if fact.value is not None:
-        policy = prepare_text("\n".join(p.text for p in scenario.policies))
-        asked = _asks_for(fact, question, parameters.asked_share)
-        needles = compile_needles(fact, question, policy, asked, parameters.needle_letters)
-        return Detector(fact, needles, None, parameters)
+        return Detector(fact, scenario, loose_needles(fact, parameters.needle_letters), None, parameters)
+    question = prepare_text(scenario.question)
     own = [p.text for p in scenario.policies if not p.facts or fact.id in p.facts]
     hinted = t.stems_of("\n".join([fact.about, *own]))
     shared = shared_stems(tuple(f.text for f in (*scenario.shareable, *scenario.secrets) if f.id != fact.id))
     document = context.text if context is not None else None
     meaning = compile_meaning(fact.text, _stems(question), hinted, shared, document, parameters.meaning)
-    return Detector(fact, None, meaning, parameters, encoder)
+    return Detector(fact, scenario, None, meaning, parameters, encoder)
+
+
+def _needles(fact: Fact, scenario: Scenario, parameters: Parameters) -> Needles:
+    question = prepare_text(scenario.question)
+    policy = prepare_text("\n".join(p.text for p in scenario.policies))
+    asked = _asks_for(fact, question, parameters.asked_share)
+    return compile_needles(fact, question, policy, asked, parameters.needle_letters)
 
 
 @dataclass(frozen=True)

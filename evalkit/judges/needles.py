@@ -69,6 +69,22 @@ class Needles:
     asked: bool
     negative: bool
     name_tokens: frozenset[str]
+    loose: bool = False
+    """Nothing is given and every needle counts wherever it stands: finds all that any question could find."""
+
+
+def loose_needles(fact: Fact, letters: int) -> Needles:
+    """The needles of a fact for any question. What they do not find in an answer, no question's needles find there;
+    most answers are done with that, and the needles of their question are never made.
+    """
+    forms = tuple(f for f in (fact.value, *fact.aliases) if f)
+    return _loose(forms, fact.kind, fact.text, fact.about, letters)
+
+
+@lru_cache(maxsize=4096)
+def _loose(forms: tuple[str, ...], kind: FactKind, text: str, about: str, letters: int) -> Needles:
+    values, words, topic, negative, names = _forms(forms, kind, text, about, letters)
+    return Needles(values, words, topic, topic, frozenset(), True, negative, names, loose=True)
 
 
 def compile_needles(fact: Fact, question: Prepared, policy: Prepared, asked: bool, letters: int) -> Needles:
