@@ -6,7 +6,7 @@ and spaces) character by character, so that every place in the folded text has a
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -150,20 +150,23 @@ _ENDING_LIST = """
     ations ation ating ated ates ate ators ator ings ing ions ion ied ies ed es s ers er ors or ments ment ances
     ance ences ence able ible ably ive ively ity ities als al ally ly ness ful fully ure ures
 """
-_ENDINGS = tuple(
-    (ending, 3 if ending in {"s", "es", "ed", "ly", "al", "ing", "ings", "ies", "ied"} else 4)
-    for ending in sorted(_ENDING_LIST.split(), key=len, reverse=True)
-)
+_SHORT_STEMS = {"s", "es", "ed", "ly", "al", "ing", "ings", "ies", "ied"}
+_ENDINGS = {ending: 3 if ending in _SHORT_STEMS else 4 for ending in _ENDING_LIST.split()}
+_LONGEST_ENDING = max(map(len, _ENDINGS))
 _INFLECTIONS = {"s", "es", "ed", "er", "ers", "ing", "ings", "ies", "ied", "or", "ors", "ure", "ures"}
-_INNER = tuple(e for e in _ENDINGS if e[0] not in _INFLECTIONS)  # what may stand before another ending
+_INNER = {e: n for e, n in _ENDINGS.items() if e not in _INFLECTIONS}  # what may stand before another ending
 _KEPT = ("ss", "us", "is", "eed")
 _ALTERNATIONS = (("cis", "cid"), ("vis", "vid"), ("mis", "mit"), ("greed", "gre"))  # decision, revision, permission
 
 
-def _shorten(word: str, endings: tuple[tuple[str, int], ...]) -> str:
+def _shorten(word: str, endings: Mapping[str, int]) -> str:
     if word.endswith(_KEPT) and not word.endswith("ness"):
         return word
-    return next((word[: -len(e)] for e, least in endings if word.endswith(e) and len(word) - len(e) >= least), word)
+    for length in range(min(_LONGEST_ENDING, len(word) - 3), 0, -1):
+        least = endings.get(word[-length:])
+        if least is not None and len(word) - length >= least:
+            return word[:-length]
+    return word
 
 
 _STOPWORDS = """
