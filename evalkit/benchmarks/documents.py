@@ -158,7 +158,9 @@ def _forms(fact: AnnotatedFact) -> list[str]:
 
 
 def _stands(form: str, text: str) -> bool:
-    return bool(form) and bool(re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(form)}(?!\w)(?![.,]\d)", text))
+    if not form or form not in text:  # seldom there at all: most patterns need not be compiled
+        return False
+    return bool(re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(form)}(?!\w)(?![.,]\d)", text))
 
 
 def _checked(document: Document, path: Path) -> Document:
