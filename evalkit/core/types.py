@@ -253,7 +253,7 @@ class RunSpec(Model):
     suite: str
     suite_version: str
     content: str
-    """Digest of the scenarios before `limit`."""
+    """Digest of the whole scenario set, before `limit` and before what a replay leaves out."""
     model: str
     params: dict[str, Any] = Field(default_factory=dict)
     """Sampling parameters of the target."""

@@ -62,7 +62,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         raise UsageError(f"--model {wish.model!r}: not UTF-8 text")
     suites.load(wish.suite)  # a wrong suite is said before a model is loaded
     target = targets.resolve(wish.model, wish.target)
-    scenarios = _scenarios(wish, target)
+    scenarios, content_digest = _scenarios(wish, target)
     judges = judges_of(scenarios)
     params = {k: v for k, v in {**_defaults(target), **wish.params}.items() if v is not None}
     if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
@@ -70,7 +70,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     spec = RunSpec(
         suite=scenarios.suite.id,
         suite_version=scenarios.suite.version,
-        content=scenarios.digest(),
+        content=content_digest,
         model=target.name,
         params=params,
         judges={j.name: j.version for j in judges},
@@ -170,7 +170,8 @@ def parse_price(text: str | None) -> Price | None:
     return prompt, completion
 
 
-def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
+def _scenarios(wish: Wish, target: Target) -> tuple[ScenarioSet, str]:
+    """What to play, and the digest of the whole set it was drawn from: samples of one set can be compared."""
     options = dict(wish.options)
     select = getattr(target, "select", None)
     if select is not None and options.get("control", "none") != "none":
@@ -179,6 +180,7 @@ def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
     if select is not None and not written and "contradictory" in suites.load(wish.suite).options:
         options.setdefault("contradictory", "keep")  # what was recorded is scored: 434 rows stay 434 rows
     built = _kept(suites.build(wish.suite, options, wish.data))
+    content_digest = built.digest()
     if select is not None:
         whole = sum(1 for _ in built.read())
         recorded = [s.id for s in select(built.read())]
@@ -192,7 +194,7 @@ def _scenarios(wish: Wish, target: Target) -> ScenarioSet:
         built = ScenarioSet(
             built.suite, built.read, built.contexts, built.options, (*built.notes, *getattr(target, "report", list)())
         )
-    return _kept(built.sample(wish.limit, wish.seed)) if wish.limit is not None else built
+    return (_kept(built.sample(wish.limit, wish.seed)) if wish.limit is not None else built), content_digest
 
 
 def _kept(scenarios: ScenarioSet) -> ScenarioSet:
