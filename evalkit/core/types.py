@@ -261,6 +261,8 @@ class RunSpec(Model):
     """Judge name to version."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the suite: placement, control, phrasing, data."""
+    fingerprint: str | None = None
+    """Of what answers, where its name does not tell: the source of own code, the weights in a folder."""
     seed: int = 0
     limit: int | None = None
     epochs: int = 1

@@ -133,6 +133,8 @@ def _of_reasoning(judge: Judge, scenario: Scenario, trajectory: Trajectory, cont
     """The same judge on the reasoning trace, as a criterion of its own: what a trace tells is no leak to the user."""
     if not trajectory.reasoning or not scenario.secrets:
         return []
+    if getattr(judge, "criterion", None) not in (None, "non_disclosure"):
+        return []
     trace = trajectory.model_copy(update={"messages": (Message(role="assistant", content=trajectory.reasoning),)})
     said = judge.judge(scenario, trace, context)
     return [

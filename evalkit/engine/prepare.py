@@ -74,7 +74,8 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         model=target.name,
         params=params,
         judges={j.name: j.version for j in judges},
-        options={**scenarios.options, **_fingerprint(target)},
+        options=dict(scenarios.options),
+        fingerprint=getattr(target, "fingerprint", None),
         seed=wish.seed,
         limit=wish.limit,
         epochs=wish.epochs,
@@ -209,18 +210,17 @@ def _kept(scenarios: ScenarioSet) -> ScenarioSet:
     return ScenarioSet(scenarios.suite, lambda: iter(found), contexts, scenarios.options, scenarios.notes)
 
 
-def _fingerprint(target: Target) -> dict[str, str]:
-    """Own code and weights in a folder change under one name: then it is another run."""
-    found = getattr(target, "fingerprint", None)
-    return {"target": str(found)} if found else {}
-
-
 def _defaults(target: Target) -> dict[str, Any]:
     return {"temperature": 0.0, "max_tokens": ANSWER_TOKENS, **getattr(target, "params", {})}
 
 
 def _wrapped(target: Target, wish: Wish, concurrency: int) -> Target:
-    """Limits and retries around the target, and the cache where an answer follows from the request alone."""
+    """Limits and retries around the target, and the cache where an answer follows from the request alone.
+
+    None of them around recorded answers: a recorded 429 is no reason to wait, and two scenarios may ask the same words.
+    """
+    if getattr(target, "select", None) is not None:
+        return target
     limited = wrap.Limited(target, concurrency=concurrency, retries=wish.target.retries)
     return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
 

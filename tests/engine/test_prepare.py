@@ -8,6 +8,7 @@ import pytest
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Trajectory
 from evalkit.engine.prepare import Wish, prepare
+from evalkit.targets.wrap import Cached, Limited
 
 
 def run_of(**wish):
@@ -32,8 +33,14 @@ def test_own_code_that_changes_is_another_run(tmp_path, monkeypatch):
     names = set()
     for number in (1, 2):
         Path(f"edited{number}.py").write_text(f"def answer(messages):\n    return '{number}'\n")
-        names.add(run_of(model=f"python:edited{number}:answer", limit=3).spec.options["target"])
+        names.add(run_of(model=f"python:edited{number}:answer", limit=3).spec.fingerprint)
     assert len(names) == 2
+    assert None not in names
+
+
+def test_what_answers_does_not_make_runs_incomparable():
+    # reports group runs by the options of the suite: who was asked is not one of them
+    assert run_of(model="python:json:dumps", limit=3).spec.options == run_of(limit=3).spec.options
 
 
 def test_a_replay_plays_what_was_recorded_and_says_so(tmp_path):
@@ -47,6 +54,8 @@ def test_a_replay_plays_what_was_recorded_and_says_so(tmp_path):
     assert run.spec.content == run_of().spec.content
     with pytest.raises(UsageError, match="recorded answers were given without this control"):
         run_of(model=f"replay:{path}", options={"control": "no_policy"})
+    assert run.target.name.startswith("replay/")
+    assert not isinstance(run.target, Limited | Cached)  # a recorded 429 must not be waited for, nor cached
     path.write_text(json.dumps({"scenario_id": "elsewhere", "target": "m"}) + "\n")
     with pytest.raises(UsageError, match="no recorded answer"):
         run_of(model=f"replay:{path}")
