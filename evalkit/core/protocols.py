@@ -3,7 +3,7 @@
 Extensions are plain frozen dataclasses. A wrapper (cache, limit, guard) has the shape of what it wraps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from evalkit.core.types import Context, Decision, Message, Reply, Request, Scenario, Trajectory, Verdict
@@ -34,8 +34,9 @@ class Target(Protocol):
 class Judge(Protocol):
     """Says what it sees in a trajectory that has an answer. Raises `JudgeError` when it cannot; never guesses.
 
+    A judge that waits for something (a model, a batch) is a coroutine function, or returns an awaitable when it has to.
     Optional, looked up with getattr: `criterion`, the one thing it judges; then an error of this judge is counted under
-    it, and metrics that no judge of the run speaks of are left out.
+    it, and metrics that no judge of the run speaks of are left out. `async aclose()`, called once at the end.
     """
 
     @property
@@ -44,7 +45,9 @@ class Judge(Protocol):
     @property
     def version(self) -> str: ...
 
-    def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]: ...
+    def judge(
+        self, scenario: Scenario, trajectory: Trajectory, context: Context | None
+    ) -> Sequence[Verdict] | Awaitable[Sequence[Verdict]]: ...
 
 
 class Guardrail(Protocol):

@@ -35,7 +35,7 @@ async def check(scenarios: ScenarioSet, judges: Sequence[Judge]) -> tuple[int, l
         n += 1
         for oracle in oracles:
             trajectory = await play(oracle, scenario, scenarios.contexts, 0, run_spec)
-            verdicts = assess(judges, scenario, trajectory, scenarios.contexts)
+            verdicts = await assess(judges, scenario, trajectory, scenarios.contexts)
             told = oracle.name == "scripted/tells-all"
             findings += [
                 Finding(scenario.id, oracle.name, what) for what in _wrong(scenario, trajectory, verdicts, told)

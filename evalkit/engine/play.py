@@ -4,6 +4,7 @@ Two of the three boundaries at which any exception becomes data are here (the th
 store, count or schedule.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -60,11 +61,11 @@ async def play(
     return _trajectory(target, scenario, epoch, spec, reply, price)
 
 
-def assess(
+async def assess(
     judges: Sequence[Judge], scenario: Scenario, trajectory: Trajectory, contexts: Mapping[str, Context]
 ) -> list[Verdict]:
     """What the judges say; nothing for a trajectory that failed. A judge that raises, or that quotes what is not
-    there, gives an `error` verdict.
+    there, gives an `error` verdict. Judges that answer at once are not awaited: most samples see no other kind.
     """
     if trajectory.failure is not None:
         return []
@@ -73,7 +74,9 @@ def assess(
     for judge in judges:
         try:
             said = judge.judge(scenario, trajectory, context)
-            traced = _of_reasoning(judge, scenario, trajectory, context)
+            if inspect.isawaitable(said):
+                said = await said
+            traced = await _of_reasoning(judge, scenario, trajectory, context)
         except Exception as e:  # noqa: BLE001 - the judge boundary: one bad judge must not end a run
             found += _errors(judge, scenario, trajectory, f"{type(e).__name__}: {e}"[:300])
             continue
@@ -129,7 +132,9 @@ def _priced(reply: Reply, price: Price | None) -> Usage:
     return usage.model_copy(update={"cost": cost})
 
 
-def _of_reasoning(judge: Judge, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> list[Verdict]:
+async def _of_reasoning(
+    judge: Judge, scenario: Scenario, trajectory: Trajectory, context: Context | None
+) -> list[Verdict]:
     """The same judge on the reasoning trace, as a criterion of its own: what a trace tells is no leak to the user."""
     if not trajectory.reasoning or not scenario.secrets:
         return []
@@ -137,6 +142,8 @@ def _of_reasoning(judge: Judge, scenario: Scenario, trajectory: Trajectory, cont
         return []
     trace = trajectory.model_copy(update={"messages": (Message(role="assistant", content=trajectory.reasoning),)})
     said = judge.judge(scenario, trace, context)
+    if inspect.isawaitable(said):
+        said = await said
     return [
         v.model_copy(update={"criterion": "reasoning", "evidence": ()}) for v in said if v.criterion == "non_disclosure"
     ]

@@ -97,7 +97,7 @@ class Run:
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
         named = [getattr(j, "criterion", None) for j in self.judges]
         progress = Progress(self.planned, Summary(frozenset(filter(None, named)) if all(named) else None))
-        done = self._take_up(folder, progress)
+        done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)
         with _signals(stop, progress):
@@ -109,7 +109,8 @@ class Run:
                 with contextlib.suppress(asyncio.CancelledError):
                     await watch
                 observe(progress, True)  # here, since an observer may have to give the terminal back
-                await close(self.target)
+                for thing in (self.target, *self.judges):
+                    await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
         document = progress.summary.document(self.spec, self.planned, progress.stopped, notes)
         folder.summarise(document)
@@ -151,11 +152,11 @@ class Run:
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
         estimate = self.price is not None or self.budget.tokens is not None
         trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate)
-        verdicts = assess(self.judges, scenario, trajectory, self.contexts)
+        verdicts = await assess(self.judges, scenario, trajectory, self.contexts)
         folder.append(trajectory, verdicts)
         progress.summary.add(scenario, trajectory, verdicts)
 
-    def _take_up(self, folder: RunFolder, progress: Progress) -> set[Key]:
+    async def _take_up(self, folder: RunFolder, progress: Progress) -> set[Key]:
         """Count what earlier goes finished; judge again what a crash left without its verdicts."""
         done = store.finished(folder.path)
         if not done:
@@ -168,7 +169,7 @@ class Run:
             key = (record.trajectory.scenario_id, record.trajectory.epoch)
             said = list(record.verdicts)
             if record.trajectory.failure is None and (key == torn or not said):
-                said = assess(self.judges, record.scenario, record.trajectory, self.contexts)
+                said = await assess(self.judges, record.scenario, record.trajectory, self.contexts)
                 if len(said) != len(record.verdicts):
                     folder.append_verdicts(said)
             progress.summary.add(record.scenario, record.trajectory, said)
@@ -201,9 +202,9 @@ def plan(
     return Plan(calls, prompt, completion, cost, calls / concurrency)
 
 
-async def close(target: object) -> None:
-    """Close a target that has something to close."""
-    aclose = getattr(target, "aclose", None)
+async def close(thing: object) -> None:
+    """Close a target or judge that has something to close."""
+    aclose = getattr(thing, "aclose", None)
     if aclose is not None:
         await aclose()
 

@@ -3,6 +3,7 @@
 Also how the next token is chosen, for this loop and the other.
 """
 
+import inspect
 import time
 from collections import deque
 from collections.abc import Callable, Container, Sequence
@@ -23,6 +24,8 @@ class PlainDecoder:
         self._jobs: list[Job] = []
         self._mask: Tensor = None
         self._cache: Any = None
+        # transformers 5.24 renamed it, and warns at every call that uses the old name
+        self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
     def active(self) -> Sequence[Job]:
         return list(self._jobs)
@@ -67,11 +70,11 @@ class PlainDecoder:
             input_ids=tokens,
             attention_mask=self._mask,
             position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: self._cache},
         )
-        self._cache = out.past_key_values
+        self._cache = out[self._cache_name]
         for job, token in zip(self._jobs, choose(out.logits[:, -1].float(), self._jobs), strict=True):
             advance(job, token, self._eos, self._decode)
 
