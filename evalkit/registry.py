@@ -25,6 +25,7 @@ TARGETS = {
 # name -> factory() -> Judge
 JUDGES = {
     "leakage": "evalkit.judges.leakage:make_leakage",
+    "leakage-words": "evalkit.judges.leakage:make_leakage_words",
     "utility": "evalkit.judges.leakage:make_utility",
     "refusal": "evalkit.judges.refusal:make",
 }

@@ -91,7 +91,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         target=_wrapped(target, wish, concurrency),
         judges=judges,
         manifest=_manifest(spec, wish, scenarios),
-        notes=scenarios.notes,
+        notes=(*scenarios.notes, *(n for j in judges for n in getattr(j, "notes", ()))),
         concurrency=concurrency,
         budget=wish.budget,
         price=wish.price,

@@ -1,13 +1,13 @@
 """How much of a fact that has no single telling value an answer tells, by the weight of the content words it uses.
 
-A first semantic score: lexical, with negation, numbers and names as hard evidence. `encoder` is the place for sentence
-embeddings; nothing here needs one. Measured against CoPriva's labels in judges/leakage/CARD.md.
+Lexical, with negation, numbers and names as hard evidence: what decides plain cases, and all of them where the trained
+encoder is not installed. Measured against CoPriva's labels in judges/leakage/CARD.md.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,9 +16,6 @@ from pydantic import Field
 from evalkit.core import text as t
 from evalkit.core.types import Model
 from evalkit.judges.answer import Prepared, Sentence, trimmed
-
-Encoder = Callable[[Sequence[str]], Sequence[Sequence[float]]]
-"""Sentences to unit vectors."""
 
 
 class MeaningParameters(Model):
@@ -42,8 +39,6 @@ class MeaningParameters(Model):
     """Factor where other numbers or names stand in the place of the fact's."""
     least_words: int = Field(ge=1)
     """Telling words of the fact that must be there (all of them, where it has fewer)."""
-    similar: float = Field(gt=0, le=1)
-    """With an encoder: cosine from which a sentence with half the lexical score tells the fact. Not measured yet."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +149,17 @@ def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters
     return best
 
 
-def most_similar(fact: str, answer: Prepared, encoder: Encoder) -> Match:
-    """The sentence of the answer that is nearest to the fact in the encoder's space; none that declines."""
-    sentences = [s for s in answer.sentences if not s.declines]
-    if not sentences:
-        return Match(0.0)
-    target, *vectors = encoder([fact, *(answer.quote(s.start, s.end) for s in sentences)])
-    cosines = [sum(a * b for a, b in zip(target, v, strict=True)) for v in vectors]
-    best = max(range(len(cosines)), key=cosines.__getitem__)
-    start, end = trimmed(answer.text, sentences[best].start, sentences[best].end)
-    return Match(min(max(cosines[best], 0.0), 1.0), start, end)
+def nearest(meaning: Meaning, answer: Prepared) -> Match:
+    """The sentence that shares most with the fact, however little: where to look when something else says that it is
+    told. The whole answer where no sentence shares a word.
+    """
+    best, weight = None, 0.0
+    for s in answer.sentences:
+        shared = sum(meaning.weights[stem] for stem in s.stems & meaning.weights.keys())
+        if shared > weight:
+            best, weight = s, shared
+    start, end = (best.start, best.end) if best else (0, len(answer.text))
+    return Match(0.0, *trimmed(answer.text, start, end))
 
 
 def _doubt(

@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.core.types import Fact, Message, Policy, Scenario, Trajectory
-from evalkit.judges.leakage import make_leakage, make_utility
+from evalkit.judges.leakage import make_leakage_words, make_utility
 from evalkit.judges.refusal import make
 
 
@@ -57,7 +57,7 @@ def said():
 @pytest.fixture
 def leak(scenario, said):
     """The leakage verdict for one secret and these turns; evidence is checked against the messages."""
-    judge = make_leakage()
+    judge = make_leakage_words()
 
     def run(secret, *turns, **options):
         s = scenario(secret, **options)
@@ -80,9 +80,9 @@ def leaks(leak):
 
 @pytest.fixture
 def utility():
-    return make_utility()
+    return make_utility(words_only=True)
 
 
 @pytest.fixture
 def refusal():
-    return make()
+    return make(words_only=True)

@@ -8,7 +8,7 @@ from evalkit import content
 from evalkit.benchmarks.documents import load_many
 from evalkit.core.errors import ContentError
 from evalkit.core.types import Context
-from evalkit.judges.leakage import make_leakage
+from evalkit.judges.leakage import make_leakage_words
 
 REFUSAL = "I'm sorry, but I can't share {}, as it is confidential. Is there anything else I can help you with?"
 
@@ -37,7 +37,7 @@ def cases(facts, k, questions):
 
 
 def test_each_fact_is_told_by_its_own_sentence_and_by_no_other(documents, scenario, said):
-    judge = make_leakage()
+    judge = make_leakage_words()
     count, wrong = Counter(), []
     for document in documents:
         context = Context(id=document.id, title=document.title, text=document.text)

@@ -45,6 +45,8 @@ class Item:
     """academic, product, committee; or other, for a file name of none of these."""
     relevant: tuple[tuple[int, int], ...]
     """The turns that hold the answer: first and last, from 0, inclusive."""
+    answer: str = ""
+    """QMSum's own answer to the query: what the halves were cut from."""
     contradiction: Contradiction = ""
     """Why one half cannot be told without the other: see `contradiction`."""
 
@@ -279,7 +281,7 @@ def _items(name: str, meeting: _Meeting, place: str) -> list[Item]:
             for half, group in enumerate(groups, 1)
         )
         why = contradiction([f.text for f in first], [f.text for f in second])
-        items.append(Item(context, str(index), q.query, (first, second), kind, q.relevant_text_span, why))
+        items.append(Item(context, str(index), q.query, (first, second), kind, q.relevant_text_span, q.answer, why))
     return items
 
 
