@@ -8,8 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evalkit.core.types import Context, Fact, Message, Policy, Scenario, Trajectory
-from evalkit.judges.answer import prepare
-from evalkit.judges.detect import Detectors, load_parameters
 from evalkit.judges.leakage import make_leakage_words
 
 LOAN = "$4.2 million"
