@@ -72,11 +72,13 @@ def choose_thresholds(
     """The largest regions in which at most `alpha` of decisions are wrong, with probability 1 - delta for both ends.
 
     Each end is tested at delta / 2.
+
     A threshold with too few items to pass is passed over, not failed: failing there would end the search for nothing.
     Too few is below `minimum`, or so few that no wrong decision (from 8 times as many items on two, from 30 times four)
     would be too many: 59, 124 and 181 at alpha 0.05 and delta 0.1. This is allowed, since neither how many items there
     are nor how many lie beyond a threshold depends on their labels; and starting later finds more: with 2,000 items
     50 % are decided where starting at 59 decides 25 % (docs/statistics.md).
+
     `clustered`: items are worth their effective number by family, with a design effect of at least
     `1 + (m - 1) * icc`; without the floor a sample without errors, which cannot show clustering, would claim too much.
     `icc=1` counts every family as one item: safe, and hungry (it takes 59 families where none is wrong).
