@@ -13,6 +13,9 @@ from evalkit.core.bootstrap import DRAWS, percentiles, resampled_totals
 from evalkit.core.stats import Z95, clustered_wilson, student_t, wilson
 from evalkit.core.types import Metric
 
+CELLS = ((True, True), (True, False), (False, True), (False, False))
+"""(judge, label) of tp, fp, fn, tn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
@@ -35,7 +38,7 @@ class Confusion:
     @staticmethod
     def of(judge: bool, label: bool) -> "Confusion":
         """One item."""
-        return Confusion(tp=judge and label, fp=judge and not label, fn=label and not judge, tn=not (judge or label))
+        return Confusion(*(int(pair == (judge, label)) for pair in CELLS))
 
     @property
     def n(self) -> int:

@@ -25,9 +25,8 @@ def test_kappa_of_a_textbook_example():
     assert Confusion(tp=20, fp=5, fn=10, tn=15).kappa == pytest.approx(0.4)
 
 
-def test_kappa_and_its_error_agree_with_a_published_table():
-    # Bakeman & Gottman's form is approximate; R's psych::cohen.kappa and statsmodels use Fleiss, Cohen & Everitt:
-    # their variance, written out term by term for the table above
+def test_the_error_of_kappa_is_the_published_formula():
+    # Fleiss, Cohen & Everitt 1969, eq. 13, as in R's psych::cohen.kappa and statsmodels, written out term by term
     a = np.array([[20, 5], [10, 15]]) / 50
     row, column, n = a.sum(1), a.sum(0), 50
     observed, chance = np.trace(a), row @ column
