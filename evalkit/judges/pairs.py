@@ -110,7 +110,9 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
     `gold`: item ("meeting/query number") to its gold answer. `exclude`: meetings that measure the judge and so never
     train it.
     """
-    counts = dict.fromkeys(("written lines", "excluded lines", "lines without data", "sentences that differ"), 0)
+    counts: dict[str, int] = dict.fromkeys(
+        ("written lines", "excluded lines", "lines without data", "sentences that differ"), 0
+    )
     rows: list[Row] = []
     known: dict[str, list[tuple[str, str]]] = {}
     for w in written:
