@@ -56,7 +56,7 @@ def page(paths: Sequence[Path]) -> str:
     samples = Samples()
     runs = [samples.add(path) for path in paths]
     found = tables.groups(runs)
-    css, js = _static("report.css"), _static("report.js")
+    css, js = static("report.css"), static("report.js")
     return (
         _environment()
         .get_template("leaderboard.html.j2")
@@ -199,7 +199,8 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """A file of reports/static as text that may stand in an inline block."""
     text = content.read_text(content.find("reports", "static", name))
     if "</" in text:  # would end the block it is inlined in
         raise ContentError(f"reports/static/{name}: must not contain '</'")
