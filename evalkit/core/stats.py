@@ -61,7 +61,37 @@ def wilson(hits: float, n: float, z: float = Z95) -> tuple[float, float]:
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
-def effective_n(families: Iterable[tuple[int, int]], repeats: int = 1) -> float:
+def jeffreys(hits: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Jeffreys' interval: the middle of the posterior Beta(hits + 1/2, n - hits + 1/2), from 0 or to 1 at the ends.
+
+    Source: Brown, Cai & DasGupta 2001 (Statistical Science 16, §4.1.2). `n` may be an effective size.
+    """
+    from scipy.special import betaincinv
+
+    if n <= 0:
+        raise ValueError("no interval without observations")
+    a, b, tail = hits + 0.5, n - hits + 0.5, (1 - confidence) / 2
+    low = 0.0 if hits <= 0 else min(float(betaincinv(a, b, tail)), hits / n)
+    high = 1.0 if hits >= n else max(float(betaincinv(a, b, 1 - tail)), hits / n)
+    return low, high
+
+
+def clopper_pearson(hits: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of Clopper & Pearson 1934: never covers less than `confidence`. `n` may be an effective size.
+
+    For a one-sided bound at confidence 1 - delta take one end of the interval at confidence 1 - 2 delta.
+    """
+    from scipy.special import betaincinv
+
+    if n <= 0:
+        raise ValueError("no interval without observations")
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits >= n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    return low, high
+
+
+def effective_n(families: Iterable[tuple[int, float]], repeats: int = 1) -> float:
     """How many independent trials the clustered ones are worth: n divided by the design effect.
 
     The design effect is the cluster-robust variance of the rate (with C/(C-1)) over that of independent trials. It is
@@ -81,9 +111,10 @@ def effective_n(families: Iterable[tuple[int, int]], repeats: int = 1) -> float:
     return total / max(1.0, deff)
 
 
-def clustered_wilson(families: Iterable[tuple[int, int]], repeats: int = 1) -> tuple[float, float]:
+def clustered_wilson(families: Iterable[tuple[int, float]], repeats: int = 1) -> tuple[float, float]:
     """95 % interval of a rate from (trials, successes) by family: Wilson with effective n, t with C - 1 degrees.
 
+    Successes may be fractions of a trial (a scenario's mean over its epochs); the interval is then conservative.
     With one family there is nothing to estimate the spread between families from; the plain interval is returned, and
     it speaks of that family only.
     """
