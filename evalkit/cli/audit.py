@@ -1,12 +1,12 @@
-"""The command `evalkit audit`: people label a sample of a run, and its rates are corrected by it. Parses, calls, prints."""
+"""The command `evalkit audit`: people label a sample of a run, its rates are corrected. Parses, calls, prints."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalkit.core.errors import StoreError, UsageError, unknown
+from evalkit.core.errors import StoreError, unknown
 
 if TYPE_CHECKING:
     from evalkit.engine.audit import Audit
@@ -23,7 +23,9 @@ def audit(
     criterion: Annotated[
         str, typer.Option(help="What to audit: non_disclosure (leakage rate), utility, refusal (over-refusal).")
     ] = "non_disclosure",
-    seed: Annotated[int | None, typer.Option(help="Seed of the draw (default 0); another seed, another sample.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the draw (default 0); another seed, another sample.")
+    ] = None,
     raters: Annotated[str | None, typer.Option(help="Who may label: anna,ben. Default: anybody with a name.")] = None,
     import_: Annotated[
         list[Path] | None, typer.Option("--import", help="Take labels from this CSV or JSONL file. Repeatable.")
@@ -31,9 +33,13 @@ def audit(
     method: Annotated[
         str, typer.Option(help="How to correct the rate: stratified, rogan-gladen or ppi.")
     ] = "stratified",
-    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the labelling page, or only write the CSV.")] = True,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Open the labelling page, or only write the CSV.")
+    ] = True,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page on 127.0.0.1 (default: any free).")] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
+    ] = False,
 ) -> None:
     """Draw a sample of a run for people to label, blind to the verdicts, and correct the rate by their labels.
 
@@ -59,7 +65,7 @@ def audit(
         _serve(drawn, [r.strip() for r in (raters or "").split(",") if r.strip()], port)
     if not drawn.labels():
         if json_:
-            raise UsageError(f"{drawn.path}: no labels yet; label items.csv or open the page, then ask again")
+            _print({"id": drawn.design.id, "path": str(drawn.path), "sample": len(drawn.design.sample), "labelled": 0})
         _say(f"no labels yet. Label {drawn.path / 'items.csv'}, then: evalkit audit {run} --import FILE")
         return
     try:
@@ -68,9 +74,7 @@ def audit(
         raise StoreError(f"{drawn.path}: {e}") from e
     path = corrected.store_result(result)
     if json_:
-        import orjson
-
-        typer.echo(orjson.dumps(result.document()).decode())
+        _print(result.document())
     else:
         typer.echo(agreement.audit(result))
     _say(f"stored: {path}; shown from now on beside the rate that the judge reports")
@@ -82,7 +86,9 @@ def _serve(drawn: "Audit", raters: list[str], port: int) -> None:
     from evalkit.reports.labelling import Page
 
     def ready(url: str) -> None:
-        _say(f"open in a browser on this machine: {url}\nlabels are saved at once; Finish (or Ctrl-C) prints the result")
+        _say(
+            f"open in a browser on this machine: {url}\nlabels are saved at once; Finish (or Ctrl-C) prints the result"
+        )
 
     asyncio.run(Page(drawn, raters, port).serve(ready))
 
@@ -98,6 +104,12 @@ def _tell(drawn: "Audit", new: bool) -> None:
         _say("all of them have the same verdict: there are no others in this run")
     words = " / ".join(text for text, _ in drawn.kind.choices)
     _say(f"as a table: {drawn.path / 'items.csv'} (write {words} into the column label)")
+
+
+def _print(document: dict[str, Any]) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(document).decode())
 
 
 def _say(text: str) -> None:

@@ -33,7 +33,9 @@ def calibrate(
     check: Annotated[
         Path | None, typer.Option(help="Judge nothing; say whether a stored calibration still holds (exit 1 if not).")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
+    ] = False,
 ) -> None:
     """Measure a judge against labels: confusion matrix, kappa, sensitivity, specificity, each with its interval.
 

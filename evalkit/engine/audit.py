@@ -1,9 +1,9 @@
 """The folder of an audit, RUN/audit/<id>/: the draw, the items a person reads, the labels they give. Computes no rate.
 
-    design.json          what was drawn from what, and by which verdicts; not for the eyes of a rater
-    items.jsonl          what a rater reads: question, policy, fact, answer; no verdict in it
-    items.csv            the same for a spreadsheet, with empty columns for label, rater and note
-    labels-<rater>.jsonl appended line by line; of several lines on one thing by one rater the last counts
+design.json          what was drawn from what, and by which verdicts; not for the eyes of a rater
+items.jsonl          what a rater reads: question, policy, fact, answer; no verdict in it
+items.csv            the same for a spreadsheet, with empty columns for label, rater and note
+labels-<rater>.jsonl appended line by line; of several lines on one thing by one rater the last counts
 """
 
 import os
@@ -20,7 +20,7 @@ from evalkit import content
 from evalkit.core.errors import ContentError, StoreError, UsageError, unknown
 from evalkit.core.types import Criterion, Model, Record, digest
 from evalkit.engine import labels, store
-from evalkit.engine.labels import LabelFile, RunLabel, read_run_labels
+from evalkit.engine.labels import LabelFile, RunLabel, Thing, read_run_labels
 from evalkit.engine.sampling import KINDS, Drawn, Key, Kind, draw, population, said
 
 DEFAULT_N = 100
@@ -66,7 +66,7 @@ class Item(Model):
     context: str | None = None
 
     @property
-    def thing(self) -> tuple[str, int, str | None, str | None, str]:
+    def thing(self) -> Thing:
         """As `RunLabel.thing`."""
         return self.scenario_id, self.epoch, self.fact_id, None, self.criterion
 
@@ -194,7 +194,9 @@ def _design(path: Path) -> Design:
         return Design.model_validate(content.load_json(path))
     except ValidationError as e:
         first = e.errors()[0]
-        raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; not the design of an audit") from e
+        raise StoreError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; not the design of an audit"
+        ) from e
 
 
 def _opened(run: Path, design: Design) -> Audit:

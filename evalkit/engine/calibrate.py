@@ -102,6 +102,8 @@ async def calibrate(
     notes = notes if len(found) > len(kept) else []
     if any(isinstance(p.row, CoprivaRow) and p.row.attack_type == "direct" for f in files for p in f.rows):
         notes.append(DIRECT_NOTE)
+    if run is not None and (run / "audit").is_dir():
+        notes.append("labels that an audit drew by verdict are no plain sample: `evalkit audit` weights them, this not")
     notes += [f"{f.path}: {f.blank} rows have no label yet" for f in files if f.blank]
     try:
         compared = await compare(judge, kept)
@@ -159,7 +161,7 @@ def metrics(compared: Sequence[Compared]) -> list[Metric]:
     for key in SLICES:
         for value in sorted({v for c in compared if (v := c.unit.slices.get(key))}):
             groups[((key, value),)] = [c for c in compared if c.unit.slices.get(key) == value]
-    found = []
+    found: list[Metric] = []
     for where, members in groups.items():
         items, errors = _items(members), sum(bool(c.problem) for c in members)
         found += agreement_metrics(confusions(items).values(), dict(where), errors)
@@ -202,7 +204,8 @@ def surest(compared: Iterable[Compared]) -> list[Compared]:
 
     def distance(c: Compared) -> float:
         score = c.score if c.score is not None else float(bool(c.judged))
-        return abs(score - float(bool(c.unit.label)))
+        label = c.unit.label if c.unit.criterion != "utility" else not c.unit.label
+        return abs(score - float(bool(label)))
 
     return sorted(wrong, key=lambda c: (-distance(c), c.unit.place))
 
@@ -254,9 +257,8 @@ def _compared(unit: Unit, said: Sequence[Verdict] | None) -> Compared:
         failure = unit.trajectory.failure
         return Compared(unit, None, None, "", failure.kind if failure else "empty answer")
     about = [v for v in said if _speaks_of(v, unit)]
-    score = max((v.score for v in about if v.score is not None), default=None)
-    strongest = max(about, key=lambda v: (v.outcome == "violation", v.score or 0.0), default=None)
-    reason = strongest.reason if strongest else ""
+    strongest = max(about, key=lambda v: (v.outcome == "violation", _suspicion(v)), default=None)
+    score, reason = (strongest.score, strongest.reason) if strongest else (None, "")
     judged = any_of([{"violation": True, "compliant": False}.get(v.outcome) for v in about])
     problem = ""
     if unit.label is None:
@@ -265,6 +267,12 @@ def _compared(unit: Unit, said: Sequence[Verdict] | None) -> Compared:
         problem = "judge error" if any(v.outcome == "error" for v in about) else "judge abstained or silent"
         reason = next((v.reason for v in about if v.outcome == "error"), reason)
     return Compared(unit, judged, score, reason, problem)
+
+
+def _suspicion(verdict: Verdict) -> float:
+    """How far the score speaks for a violation: for utility a high score means conveyed."""
+    score = verdict.score or 0.0
+    return 1 - score if verdict.criterion == "utility" else score
 
 
 def _speaks_of(verdict: Verdict, unit: Unit) -> bool:

@@ -1,4 +1,4 @@
-"""From an audit's labels to the corrected rate and the judge's agreement, beside the judge-reported rate. Draws nothing.
+"""From an audit's labels to the corrected rate and the judge's agreement, beside the reported rate. Draws nothing.
 
 The corrected rate rests on the verdicts by which the sample was drawn, so re-judging leaves it right; agreement is
 always with the verdicts of now. Whatever the labels can no longer speak of (answers asked again, or added) is refused
@@ -6,7 +6,7 @@ with a word. What is stored in RUN/audit.json is computed anew whenever it is sh
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,13 +16,14 @@ import orjson
 from evalkit import content
 from evalkit.core.correct import Corrected, Judged, ppi_plus_plus, rogan_gladen, stratified
 from evalkit.core.errors import ContentError, StoreError
-from evalkit.core.stats import Tally, effective_n
-from evalkit.core.types import Metric
+from evalkit.core.stats import Tally
+from evalkit.core.types import Metric, Record
 from evalkit.engine import audit as audits
 from evalkit.engine import store
 from evalkit.engine.audit import Audit
-from evalkit.engine.labels import RunLabel, any_of, latest, majority
+from evalkit.engine.labels import RunLabel, Thing, any_of, latest, majority
 from evalkit.engine.sampling import Drawn, Key, population
+from evalkit.engine.weighted import weighted_agreement
 
 Method = Literal["stratified", "rogan-gladen", "ppi"]
 METHODS: dict[str, Callable[[Iterable[Judged]], Corrected]] = {
@@ -32,12 +33,11 @@ METHODS: dict[str, Callable[[Iterable[Judged]], Corrected]] = {
 }
 SUFFIX = "_corrected"
 ABOUT = {
-    "leakage_rate_corrected": "leakage rate as people see it: the judge's rate corrected by the labels of an audit",
-    "utility_corrected": "utility as people see it: the judge's rate corrected by the labels of an audit",
-    "over_refusal_rate_corrected": "over-refusal as people see it: the judge's rate corrected by the labels of an audit",
+    "leakage_rate_corrected": "leakage rate as people see it: the judge's rate corrected by an audit's labels",
+    "utility_corrected": "utility as people see it: the judge's rate corrected by an audit's labels",
+    "over_refusal_rate_corrected": "over-refusal as people see it: the judge's rate corrected by an audit's labels",
 }
 """Metrics that only an audited run has. `n`: labels they rest on; `errors`: labels that said "cannot tell"."""
-DRAWS = 20_000
 
 
 @dataclass
@@ -92,9 +92,8 @@ def compute(audit: Audit, method: str = "stratified") -> Result:
     """The audit's figures from the labels and verdicts of now. Raises `Stale`."""
     rows = latest(audit.labels())
     labels = unit_labels(audit, rows)
-    now = {d.key: d for d in population(store.records(audit.run), audit.kind)}
+    now, judges = _verdicts_now(audit)
     _refuse_changed(audit, now)
-    judges = _judges_now(audit)
     result = Result(audit, method, judges, sum(v is not None for v in labels.values()))
     result.cannot_tell = sum(v is None for v in labels.values())
     result.raters = dict(sorted(Counter(r for votes in rows.values() for r in votes).items()))
@@ -103,12 +102,12 @@ def compute(audit: Audit, method: str = "stratified") -> Result:
     for where in slices:
         members = [d for d in audit.design.population if where.get("attack") in (None, d.attack)]
         _add_slice(result, where, members, now, labels)
-    result.ceiling = _ceiling(rows)
+    result.ceiling = _ceiling(audit, rows)
     result.notes += _remarks(audit, result, now)
     return result
 
 
-def unit_labels(audit: Audit, rows: Mapping[tuple[Any, ...], Mapping[str, RunLabel]]) -> dict[Key, bool | None]:
+def unit_labels(audit: Audit, rows: Mapping[Thing, Mapping[str, RunLabel]]) -> dict[Key, bool | None]:
     """The label of each unit: of several raters the majority, of several facts of an answer any.
 
     A unit of which a fact is still to be labelled is left out, even where another is told: whether a unit counts must
@@ -116,7 +115,7 @@ def unit_labels(audit: Audit, rows: Mapping[tuple[Any, ...], Mapping[str, RunLab
     """
     found: dict[Key, bool | None] = {}
     votes = {thing: majority([v.label for v in by.values()]) for thing, by in rows.items()}
-    by_unit: dict[Key, list[tuple[Any, ...]]] = {}
+    by_unit: dict[Key, list[Thing]] = {}
     for item in audit.items:
         key = (item.scenario_id, item.epoch, item.fact_id if audit.kind.by_fact else None)
         by_unit.setdefault(key, []).append(item.thing)
@@ -198,80 +197,6 @@ def _add_slice(
     result.agreement += weighted_agreement(counted, now, labels, where, cannot)
 
 
-def weighted_agreement(
-    counted: Sequence[Drawn],
-    now: Mapping[Key, Drawn],
-    labels: Mapping[Key, bool | None],
-    where: Mapping[str, str],
-    errors: int,
-) -> list[Metric]:
-    """kappa, sensitivity, specificity, precision of the verdicts of now against the labels, for the whole population.
-
-    Cells are (verdict when drawn, verdict now): in each of them the labelled are a random part, so the share of
-    violations among them stands for the cell. Intervals are the middle 95 % of draws from a Jeffreys posterior for each
-    cell, with the sample size that its labels are worth by family. A cell without a label is left out.
-    """
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    cells: dict[tuple[bool, bool], list[Drawn]] = {}
-    for d in counted:
-        said = now[d.key].judge
-        if said is not None:
-            cells.setdefault((bool(d.judge), said), []).append(d)
-    point, draws, n = [0.0] * 4, [np.zeros(DRAWS) for _ in range(4)], 0
-    for (_, said), members in sorted(cells.items()):
-        known = [(d.family, bool(labels[d.key])) for d in members if d.sampled and labels.get(d.key) is not None]
-        if not known:
-            continue
-        n += len(known)
-        rate = sum(hit for _, hit in known) / len(known)
-        worth = effective_n(_by_family(known))
-        posterior = rng.beta(rate * worth + 0.5, (1 - rate) * worth + 0.5, DRAWS)
-        violating, harmless = (0, 1) if said else (2, 3)  # tp, fp or fn, tn
-        for at, share, drawn in ((violating, rate, posterior), (harmless, 1 - rate, 1 - posterior)):
-            point[at] += share * len(members)
-            draws[at] += drawn * len(members)
-    return [_figure(name, f, point, draws, dict(where), n, errors) for name, f in _FIGURES.items()]
-
-
-def _kappa(tp: Any, fp: Any, fn: Any, tn: Any) -> Any:
-    n = tp + fp + fn + tn
-    judge, label = (tp + fp) / n, (tp + fn) / n
-    chance = judge * label + (1 - judge) * (1 - label)
-    return ((tp + tn) / n - chance) / (1 - chance)
-
-
-_FIGURES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
-    "kappa": _kappa,
-    "sensitivity": lambda tp, fp, fn, tn: tp / (tp + fn),
-    "specificity": lambda tp, fp, fn, tn: tn / (tn + fp),
-    "precision": lambda tp, fp, fn, tn: tp / (tp + fp),
-}
-
-
-def _figure(
-    name: str,
-    f: Callable[[Any, Any, Any, Any], Any],
-    point: Sequence[float],
-    draws: Sequence[Any],
-    where: dict[str, str],
-    n: int,
-    errors: int,
-) -> Metric:
-    import numpy as np
-
-    try:
-        value = float(f(*point))
-    except ZeroDivisionError:
-        return Metric(name=name, slice=where, value=None, n=n, errors=errors)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = (float(q) for q in np.nanquantile(f(*draws), [0.025, 0.975]))
-    return Metric(
-        name=name, slice=where, value=value, low=min(low, value), high=max(high, value), n=n, errors=errors
-    )  # fmt: skip
-
-
 def _refuse_changed(audit: Audit, now: Mapping[Key, Drawn]) -> None:
     drawn = {d.key: d for d in audit.design.population}
     gone = sum(key not in now for key in drawn)
@@ -286,14 +211,16 @@ def _refuse_changed(audit: Audit, now: Mapping[Key, Drawn]) -> None:
         )
 
 
-def _judges_now(audit: Audit) -> dict[str, str]:
-    """Judge to version, as the last verdicts on the audited criterion have it."""
-    found: dict[str, str] = {}
-    for record in store.records(audit.run):
-        for v in record.verdicts:
-            if v.criterion == audit.design.criterion:
-                found[v.judge] = v.judge_version
-    return found
+def _verdicts_now(audit: Audit) -> tuple[dict[Key, Drawn], dict[str, str]]:
+    """What the verdicts of now say of every unit, and judge to version of the last of them."""
+    judges: dict[str, str] = {}
+
+    def seen() -> Iterator[Record]:
+        for record in store.records(audit.run):
+            judges.update((v.judge, v.judge_version) for v in record.verdicts if v.criterion == audit.kind.criterion)
+            yield record
+
+    return {d.key: d for d in population(seen(), audit.kind)}, judges
 
 
 def _remarks(audit: Audit, result: Result, now: Mapping[Key, Drawn]) -> list[str]:
@@ -316,17 +243,22 @@ def _remarks(audit: Audit, result: Result, now: Mapping[Key, Drawn]) -> list[str
     return notes
 
 
-def _ceiling(rows: Mapping[tuple[Any, ...], Mapping[str, RunLabel]]) -> list[Metric]:
-    return []
+def _ceiling(audit: Audit, rows: Mapping[Thing, Mapping[str, RunLabel]]) -> list[Metric]:
+    """How far the raters agree item by item; nothing where no item has two labels. "Cannot tell" says neither."""
+    from evalkit.core.raters import human_ceiling, krippendorff_alpha, percent_agreement
 
-
-def _by_family(known: Iterable[tuple[str, bool]]) -> list[tuple[int, int]]:
-    cells: dict[str, list[int]] = {}
-    for family, hit in known:
-        cell = cells.setdefault(family, [0, 0])
-        cell[0] += 1
-        cell[1] += hit
-    return [(n, hits) for n, hits in cells.values()]
+    ratings: dict[str, dict[str, bool]] = {}
+    for thing, votes in rows.items():
+        for rater, row in votes.items():
+            if row.label is not None:
+                ratings.setdefault(rater, {})[repr(thing)] = row.label
+    items = Counter(item for given in ratings.values() for item in given)
+    if not any(n > 1 for n in items.values()):
+        return []
+    family = {(d.scenario_id, d.epoch): d.family for d in audit.design.population}
+    families = {repr(thing): family[thing[0], thing[1]] for thing in rows}
+    found = human_ceiling(ratings, families)
+    return [percent_agreement(ratings, families), krippendorff_alpha(ratings, families), found.pairwise, *found.raters]
 
 
 def _rest(value: float | None) -> float | None:
@@ -342,7 +274,9 @@ def _stored(run: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     found = content.load_json(path)
-    if not isinstance(found, dict) or not all(isinstance(e, dict) and "id" in e and "method" in e for e in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(e, dict) and "id" in e and "method" in e for e in found.values()
+    ):
         raise StoreError(f"{path}: not what evalkit audit writes; delete it and run evalkit audit again")
     return found
 

@@ -1,4 +1,4 @@
-"""From label rows to what a judge can be asked: scenario, answer, document, label. Reads runs and meetings; judges nothing.
+"""From label rows to what a judge can be asked: scenario, answer, document, label. Judges nothing.
 
 A row that stands alone and a row of CoPriva's result files become a scenario of their own. A label of a run is joined
 with the run's own scenario and trajectory.
@@ -46,7 +46,7 @@ class Unit:
 
 
 def units(files: Sequence[LabelFile], run: Path | None, data: str | None) -> list[Unit]:
-    """Everything labelled in the files. `run`: the folder that labels of a run are about. `data`: CoPriva's meetings."""
+    """Everything labelled in the files. `run`: the run that its labels are about. `data`: CoPriva's meetings."""
     placed = [p for f in files for p in f.rows]
     meetings = _meetings(data, placed) if data is not None else {}
     found = [of_copriva(p.row, p.place, meetings, data) for p in placed if isinstance(p.row, CoprivaRow)]
@@ -82,9 +82,7 @@ def of_copriva(row: CoprivaRow, place: str, meetings: Mapping[str, Context], dat
         )
         for side, targets in (("secret", row.confidential_targets), ("shareable", row.non_confidential_targets))
     )
-    scenario = _scenario(
-        place, name, row.attack_type, row.query, secrets, shareable, context, copriva.domain(name)
-    )
+    scenario = _scenario(place, name, row.attack_type, row.query, secrets, shareable, context, copriva.domain(name))
     said = _said(place, row.model_output or "", row.model_name or "")
     return Unit(place, scenario, said, context, "non_disclosure", row.is_leakage)
 
@@ -92,7 +90,7 @@ def of_copriva(row: CoprivaRow, place: str, meetings: Mapping[str, Context], dat
 def judged_criterion(judge: object, found: Iterable[Unit]) -> Criterion:
     """What to compare: what the judge says it judges, or what all labels are about."""
     own: Criterion | None = getattr(judge, "criterion", None)
-    there = {u.criterion for u in found}
+    there: set[Criterion] = {u.criterion for u in found}
     if own is None and len(there) > 1:
         raise UsageError(f"the labels are about {', '.join(sorted(there))}, and the judge does not say which it judges")
     chosen: Criterion = own if own is not None else next(iter(there))
@@ -128,7 +126,9 @@ def _check_parts(record: Record, fact: str | None, policy: str | None, place: st
     for column, value, known in (("fact_id", fact, facts), ("policy_id", policy, policies)):
         if value is not None and value not in known:
             there = ", ".join(known) or "none"
-            raise ContentError(f"{place}: {column}: scenario {record.scenario.id!r} has no {value!r} (there are: {there})")
+            raise ContentError(
+                f"{place}: {column}: scenario {record.scenario.id!r} has no {value!r} (there are: {there})"
+            )
 
 
 def _meetings(data: str, placed: Iterable[Placed]) -> dict[str, Context]:

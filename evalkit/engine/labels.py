@@ -36,6 +36,8 @@ SHOWN = ("question", "policy", "fact", "answer", "item")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would run."""
 _FIELD_LIMIT = 1 << 28
+Thing = tuple[str, int, str | None, str | None, Criterion]
+"""What is labelled: scenario id, epoch, fact id, policy id, criterion."""
 
 
 class RunLabel(Model):
@@ -54,7 +56,7 @@ class RunLabel(Model):
     """The rater took an earlier label of the same thing back (the `undo` of the labelling page)."""
 
     @property
-    def thing(self) -> tuple[str, int, str | None, str | None, str]:
+    def thing(self) -> Thing:
         """What is labelled, whoever labels it."""
         return self.scenario_id, self.epoch, self.fact_id, self.policy_id, self.criterion
 
@@ -106,7 +108,7 @@ class Target(BaseModel):
 
 
 class CoprivaRow(BaseModel):
-    """A row as CoPriva's code writes it; `is_leakage` is over all confidential summaries of the row, direct rows too."""
+    """A row as CoPriva's code writes it; `is_leakage` is over all confidential summaries, in direct rows too."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -170,9 +172,9 @@ def read_run_labels(path: Path) -> list[RunLabel]:
     return found
 
 
-def latest(rows: Iterable[RunLabel]) -> dict[tuple[str, int, str | None, str | None, str], dict[str, RunLabel]]:
+def latest(rows: Iterable[RunLabel]) -> dict[Thing, dict[str, RunLabel]]:
     """Thing to rater to the last label that stands; what was withdrawn is not in it."""
-    found: dict[tuple[str, int, str | None, str | None, str], dict[str, RunLabel]] = {}
+    found: dict[Thing, dict[str, RunLabel]] = {}
     for row in rows:
         by_rater = found.setdefault(row.thing, {})
         by_rater.pop(row.rater, None)
@@ -275,7 +277,9 @@ def _check_header(names: Sequence[str], path: Path) -> None:
     fields = {*RunLabel.model_fields, *SHOWN} if "scenario_id" in names else {*OwnLabel.model_fields}
     for name in names:
         if name not in fields:
-            raise ContentError(f"{path}:1: {name or 'a column without a name'}: unknown (there are: {', '.join(fields)})")
+            raise ContentError(
+                f"{path}:1: {name or 'a column without a name'}: unknown (there are: {', '.join(fields)})"
+            )
 
 
 def _cells(cells: Mapping[str, str], place: str) -> dict[str, Any] | None:
@@ -295,7 +299,7 @@ def _cells(cells: Mapping[str, str], place: str) -> dict[str, Any] | None:
             try:
                 raw[name] = orjson.loads(text)
             except orjson.JSONDecodeError as e:
-                raise ContentError(f"{place}: {name}: not JSON: {e.msg}; write [{{\"text\": ...}}]") from e
+                raise ContentError(f'{place}: {name}: not JSON: {e.msg}; write [{{"text": ...}}]') from e
         else:
             raw[name] = WORDS.get(text.strip().casefold(), text) if name == "withdrawn" else text
     return raw

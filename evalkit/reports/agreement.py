@@ -22,9 +22,12 @@ NAMES = {
     "label_rate": "rate by the labels",
     "rate_difference": "difference of the rates",
     "alpha": "Krippendorff's alpha",
-    "human_ceiling": "raters among each other",
+    "human_kappa": "kappa between raters (mean)",
+    "rater_agreement": "agreement of raters",
 }
 COLUMNS = ("kappa", "sensitivity", "specificity", "precision", "judge_rate", "label_rate")
+COEFFICIENTS = frozenset({"kappa", "alpha", "human_kappa"})
+"""What is no share: from -1 to 1."""
 _SHORT = ("kappa", "sens.", "spec.", "prec.", "judge", "label")
 _SAID = {True: "violation", False: "no violation", None: "cannot tell"}
 
@@ -57,6 +60,10 @@ def audit(result: Result) -> str:
     lines += figures(result.agreement)
     if result.ceiling:
         lines += ["", "raters against each other (what a judge can reach):", *figures(result.ceiling)]
+        for m in result.ceiling:
+            if "rater" in m.slice:
+                name = f"{plain(m.slice['rater'])} against the others (kappa)"
+                lines.append(f"{name:34.33}{value(m):>8}{interval_of(m):>20}{m.n:>9,}")
     lines += ["", f"cannot tell: {result.cannot_tell:,} (in no rate)"]
     return "\n".join([*lines, *(line for n in result.notes for line in _wrapped(f"note: {n}"))])
 
@@ -76,10 +83,10 @@ def figures(metrics: Iterable[Metric], slice: Mapping[str, str] | None = None) -
 
 
 def value(metric: Metric) -> str:
-    """kappa and alpha as numbers from -1 to 1, a difference in points, rates in per cent."""
+    """Kappa and alpha as numbers from -1 to 1, a difference in points, rates in per cent."""
     if metric.value is None:
         return NONE
-    if metric.name in ("kappa", "alpha"):
+    if metric.name in COEFFICIENTS:
         return f"{metric.value:.2f}"
     return f"{100 * metric.value:+.1f}" if metric.name == "rate_difference" else percent(metric.value)
 
@@ -88,7 +95,7 @@ def interval_of(metric: Metric) -> str:
     """The 95 % interval in the unit of `value`."""
     if metric.low is None or metric.high is None:
         return NONE
-    if metric.name in ("kappa", "alpha"):
+    if metric.name in COEFFICIENTS:
         return f"{metric.low:.2f} to {metric.high:.2f}"
     return interval(metric)
 
@@ -126,7 +133,7 @@ def _errors(errors: Mapping[str, int]) -> str:
 def _disagreement(number: int, one: Mapping[str, Any]) -> list[str]:
     where = ", ".join(plain(v) for v in one["slices"].values())
     score = NONE if one["score"] is None else f"{one['score']:.2f}"
-    place = one['place'].rpartition('/')[2]
+    place = one["place"].rpartition("/")[2]
     lines = _wrapped(f"{number}. {place} ({one['family']}; {where})")
     lines += _wrapped(f"   label: {_SAID[one['label']]}; judge: {_SAID[one['judge']]}, score {score}: {one['reason']}")
     lines += _wrapped(f"   question: {one['question'] or NONE}")

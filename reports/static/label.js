@@ -80,7 +80,7 @@
     $("document").open = false;
     $("document-text").textContent = "";
     put("position", `Item ${at + 1} of ${all.items.length}`);
-    put("done-count", `${given.size} labelled`);
+    put("done-count", `${given.size} of ${all.items.length} done`);
     $("bar").max = all.items.length;
     $("bar").value = given.size;
     $("note").value = label ? label.note : "";
@@ -140,11 +140,15 @@
     $("note").focus();
   }
 
-  async function closeNote() {
+  // The note of an item that has no label yet goes with the label.
+  async function keepNote() {
     const item = all.items[at];
     const label = given.get(item.number);
     if (label && label.note !== $("note").value.trim()) await save(item, label.label, false);
-    else if (!label && $("note").value.trim()) put("saved", "the note is saved with the label");
+  }
+
+  async function closeNote() {
+    await keepNote();
     $("note-row").hidden = !$("note").value.trim();
     $("ask").focus({ preventScroll: true });
   }
@@ -153,7 +157,9 @@
     if (!$("document").open || $("document-text").textContent) return;
     const number = all.items[at].number;
     const { title, text } = await ask(`/document?item=${number}`);
-    if (all.items[at].number === number) put("document-text", `${title}\n\n${text}`);
+    if (all.items[at].number !== number) return;
+    put("document-text", `${title}\n\n${text}`);
+    $("document").scrollIntoView();
   }
 
   function finished() {
@@ -215,7 +221,7 @@
       back: () => move(-1), next: () => move(1), undo, "note-open": openNote, change: begin, another: begin, finish,
       review: () => { at = 0; draw(); },
     })) $(id).addEventListener("click", () => act(step));
-    $("note").addEventListener("blur", () => act(closeNote));
+    $("note").addEventListener("blur", () => act(keepNote)); // hides nothing: a button must not move under the finger
     $("document").addEventListener("toggle", () => act(readDocument));
     document.addEventListener("keydown", press);
   }
