@@ -10,22 +10,32 @@ from typing import Any
 MIN_FAMILIES = 30
 """Below this number of families a percentile interval is too narrow."""
 DRAWS = 2000
+CELLS = 4_000_000
+"""Draws times families held at once: bounds the memory to about 100 MB."""
 
 
 def resampled_totals(rows: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = 0) -> Any:
     """Column totals of `draws` resamples of the rows (families), with replacement: an array (draws, columns).
 
-    Equal rows are drawn together (a multinomial over distinct rows is the same distribution), so that ten thousand
-    independent items with four kinds of outcome cost as much as four families.
+    Where few rows are distinct, equal ones are drawn together (a multinomial over distinct rows is the same
+    distribution): ten thousand independent items with four kinds of outcome cost as much as four families.
     """
     import numpy as np
 
     if not len(rows):
         raise ValueError("no resampling without families")
     table = np.asarray(rows, dtype=float)
+    table = table[np.lexsort(table.T)]  # the order of families changes nothing
     distinct, counts = np.unique(table, axis=0, return_counts=True)
-    times = np.random.default_rng(seed).multinomial(len(table), counts / len(table), size=draws)
-    return times @ distinct
+    rng, size = np.random.default_rng(seed), len(table)
+    if len(distinct) * 4 <= size:
+        return rng.multinomial(size, counts / size, size=draws) @ distinct
+    parts, chunk = [], max(1, CELLS // size)
+    for start in range(0, draws, chunk):
+        some = min(chunk, draws - start)
+        drawn = rng.integers(0, size, (some, size)) + np.arange(some)[:, None] * size
+        parts.append(np.bincount(drawn.ravel(), minlength=some * size).reshape(some, size) @ table)
+    return np.concatenate(parts)
 
 
 def percentiles(values: Any, confidence: float = 0.95) -> tuple[float, float] | None:

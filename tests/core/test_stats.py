@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from evalkit.core.stats import Tally, clustered_wilson, effective_n, student_t, wilson
+from evalkit.core.stats import Tally, clopper_pearson, clustered_wilson, effective_n, jeffreys, student_t, wilson
 
 counts = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda t: (max(t), min(t))), min_size=1)
 
@@ -23,9 +23,56 @@ def test_wilson_of_newcombes_example():
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
-def test_no_interval_without_observations():
+@pytest.mark.parametrize("interval", [wilson, jeffreys, clopper_pearson])
+def test_no_interval_without_observations(interval):
     with pytest.raises(ValueError, match="without observations"):
-        wilson(0, 0)
+        interval(0, 0)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (1, 10), (5, 10), (81, 263), (263, 263)])
+def test_clopper_pearson_agrees_with_scipy(hits, n):
+    expected = scipy_stats.binomtest(hits, n).proportion_ci(0.9, method="exact")
+    assert clopper_pearson(hits, n, 0.9) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(1, 10), (5, 10), (81, 263)])
+def test_jeffreys_is_the_middle_of_the_posterior(hits, n):
+    expected = scipy_stats.beta(hits + 0.5, n - hits + 0.5).ppf([0.025, 0.975])
+    assert jeffreys(hits, n) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_jeffreys_starts_at_0_where_nothing_hit_and_ends_at_1_where_all_did():
+    # Brown, Cai & DasGupta 2001, table 5: of 10, none gives 0 to 0.217, all 0.783 to 1
+    assert jeffreys(0, 10) == pytest.approx((0, 0.217), abs=5e-4)
+    assert jeffreys(10, 10) == pytest.approx((0.783, 1), abs=5e-4)
+
+
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_plain_intervals_are_ordered_symmetric_and_rise_with_the_hits(n, hits):
+    hits = min(n, hits)
+    for interval in (wilson, jeffreys, clopper_pearson):
+        low, high = interval(hits, n)
+        assert 0 <= low <= hits / n <= high <= 1
+        assert interval(n - hits, n) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+        if hits < n:
+            assert interval(hits + 1, n)[0] >= low
+            assert interval(hits + 1, n)[1] >= high
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+def test_exact_coverage_of_plain_intervals_over_all_rates(n):
+    """No simulation: the binomial probabilities of all outcomes whose interval contains the rate."""
+    mean = dict.fromkeys((wilson, jeffreys, clopper_pearson), 0.0)
+    rates = [i / 200 for i in range(1, 200)]
+    for interval in mean:
+        bounds = [interval(k, n) for k in range(n + 1)]
+        for p in rates:
+            weights = scipy_stats.binom.pmf(range(n + 1), n, p)
+            covered = sum(w for w, (low, high) in zip(weights, bounds, strict=True) if low <= p <= high)
+            mean[interval] += covered / len(rates)
+            assert covered >= (0.95 - 1e-9 if interval is clopper_pearson else 0.82)
+    assert mean[wilson] == pytest.approx(0.95, abs=0.012)
+    assert mean[jeffreys] == pytest.approx(0.95, abs=0.012)
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 9, 10, 27, 49, 400])
