@@ -121,7 +121,7 @@ class Page:
         origin = request.headers.get("Origin")
         if request.headers.get("Host") not in names or (origin and origin not in {f"http://{n}" for n in names}):
             raise web.HTTPForbidden(text="not from here")
-        if request.method == "POST" and (request.content_type != "application/json" or origin is None):
+        if request.method == "POST" and (request.content_type != "application/json" or not origin):
             raise web.HTTPForbidden(text="not from this page")
         try:
             response = await handler(request)

@@ -132,7 +132,13 @@ def word():
 def labelled_scenario(number: int, attack: str, facts: int) -> Scenario:
     def some(side: str, n: int) -> tuple[Fact, ...]:
         return tuple(
-            Fact(id=f"s{number}/{side}{k}", kind="phrase", about=f"{side} {k}", text=f"{side} {k} is v{k}.", value=f"v{k}")
+            Fact(
+                id=f"s{number}/{side}{k}",
+                kind="phrase",
+                about=f"{side} {k}",
+                text=f"{side} {k} is v{k}.",
+                value=f"v{k}",
+            )
             for k in range(n)
         )
 

@@ -90,7 +90,7 @@ class Browser:
 
     async def until(self, expression):
         for _ in range(200):
-            if await self.js(expression):
+            if await self.js(f"Boolean({expression})"):
                 return
             await asyncio.sleep(0.03)
         raise AssertionError(f"never true: {expression}; logged: {self.logged}")
