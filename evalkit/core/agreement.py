@@ -91,7 +91,7 @@ def cohen_kappa(
     value = whole.kappa
     if value is None:
         return Metric(name="kappa", slice=where, value=None, n=whole.n)
-    if method == "bootstrap":
+    if method == "bootstrap" and value < 1:  # resamples of perfect agreement all agree, and would claim certainty
         low, high = _kappa_bootstrap(_items(whole) if single else families, draws, seed)
     else:
         low, high = _kappa_analytic(whole, [] if single else families)
@@ -195,7 +195,8 @@ def _kappa_analytic(whole: Confusion, families: list[Confusion]) -> tuple[float,
         size = observed * (1 - observed) / (error * (1 - chance)) ** 2
     clustered = len(families) > 1 and 0 < observed < 1
     low, high = wilson(observed * size, size, student_t(len(families) - 1) if clustered else Z95)
-    return (low - chance) / (1 - chance), (high - chance) / (1 - chance)
+    # no table has a kappa below -1, though with lopsided margins the formula goes there
+    return max(-1.0, (low - chance) / (1 - chance)), (high - chance) / (1 - chance)
 
 
 def _kappa_bootstrap(families: list[Confusion], draws: int, seed: int) -> tuple[float, float]:

@@ -54,6 +54,8 @@ def cluster_bootstrap(
 ) -> tuple[float, float]:
     """Percentile interval of a rate or mean from (trials, sum) by family; only meaningful with 30 families or more.
 
+    Families that are all alike give an interval of no width; a caller must not print that as certainty.
+
     Source: Efron & Tibshirani 1993, ch. 13; families as units as in Miller 2024 (arXiv 2411.00640).
     """
     import numpy as np

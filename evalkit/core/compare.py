@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from evalkit.core.bootstrap import DRAWS, MIN_FAMILIES, cluster_bootstrap, resampled_totals
-from evalkit.core.stats import student_t
+from evalkit.core.stats import student_t, wilson
 
 FLIPS = 20_000
 EXACT_FAMILIES = 14
@@ -101,14 +101,18 @@ def paired_difference(cells: Iterable[Cell], draws: int = DRAWS, seed: int = 0) 
     """The difference with a clustered interval and the sign-flip p; None without pairs.
 
     From 30 families on the interval is the paired bootstrap's, below it the cluster-robust one with Student's t. One
-    family cannot show its spread: the interval is then -1 to 1.
+    family cannot show its spread: the interval is then -1 to 1. Where all families differ by the same amount (mostly
+    by none), as many others as Wilson's bound for 0 of C allows may differ by as much as can be.
     """
     known = [cell for cell in cells if cell[0]]
     n = sum(cell[0] for cell in known)
     if not n:
         return None
     value = sum(total for _, total in known) / n
-    if len(known) >= MIN_FAMILIES:
+    if len(known) > 1 and clustered_error(known) < 1e-12:
+        others = wilson(0, len(known))[1]
+        low, high = value - others * (1 + value), value + others * (1 - value)
+    elif len(known) >= MIN_FAMILIES:
         low, high = cluster_bootstrap(known, draws, seed)
     elif len(known) > 1:
         half = student_t(len(known) - 1) * clustered_error(known)

@@ -12,6 +12,7 @@ from typing import Any
 
 from evalkit.core.agreement import Confusion, cohen_kappa, confusions, kappas, rate_metric
 from evalkit.core.bootstrap import DRAWS, percentiles, resampled_totals
+from evalkit.core.stats import wilson
 from evalkit.core.types import Metric
 
 
@@ -54,8 +55,13 @@ def krippendorff_alpha(
     table = np.asarray(list(rows.values()))
     used = table[:, table.any(axis=0)]
     value = float(krippendorff.alpha(value_counts=used, level_of_measurement="nominal"))
-    found = percentiles(_alphas(resampled_totals(_summed(rows, families), draws, seed)))
+    cells = _summed(rows, families)
+    found = percentiles(_alphas(resampled_totals(cells, draws, seed)))
     low, high = found if found is not None else (-1.0, 1.0)
+    if not sum(cell[0] for cell in cells):
+        # resamples of perfect agreement all agree: let as many families disagree as Wilson's bound allows
+        shares = used.sum(axis=0) / used.sum()
+        low = max(-1.0, 1 - wilson(0, len(cells))[1] / (1 - float((shares**2).sum())))
     return Metric(name="alpha", value=value, low=min(low, value), high=max(high, value), n=len(units))
 
 
@@ -106,7 +112,11 @@ def _mean_pairwise(
     found = percentiles(_mean_known(kappas(totals)))
     if value is None or found is None:
         return Metric(name="human_kappa", value=None, n=len(seen))
-    return Metric(name="human_kappa", value=value, low=min(found[0], value), high=max(found[1], value), n=len(seen))
+    low, high = found
+    if value == 1:  # as above: the analytic bound, mean over pairs
+        bounds = [cohen_kappa(column).low for column in zip(*tables.values(), strict=True)]
+        low = sum(b for b in bounds if b is not None) / sum(b is not None for b in bounds)
+    return Metric(name="human_kappa", value=value, low=min(low, value), high=max(high, value), n=len(seen))
 
 
 def _against_others(ratings: Mapping[str, Mapping[str, bool]], families: Mapping[str, str] | None) -> Iterable[Metric]:

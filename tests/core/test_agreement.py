@@ -63,6 +63,14 @@ def test_ten_items_in_perfect_agreement_are_no_certainty():
     assert found.low < 0.5
 
 
+def test_perfect_agreement_is_no_certainty_by_bootstrap_either():
+    assert cohen_kappa([Confusion(tp=1, tn=1)] * 40, "bootstrap").low < 0.95
+
+
+def test_kappa_of_lopsided_margins_is_not_below_minus_1():
+    assert cohen_kappa(Confusion(tn=100, fp=1)).low == -1
+
+
 def test_a_confusion_matrix_has_no_negative_counts():
     with pytest.raises(ValueError, match="negative"):
         Confusion(tp=-1)

@@ -92,6 +92,14 @@ def test_one_family_cannot_show_a_difference():
         clustered_error([(10, 5)])
 
 
+def test_families_that_all_differ_alike_are_no_certainty():
+    found = paired_difference([(1, 0)] * 40)
+    assert found.low == -found.high
+    assert 0.05 < found.high < 0.1  # 0 of 40
+    assert paired_difference([(2, 2)] * 10).low < 0.5
+    assert paired_difference([(2, 2)] * 10).high == 1
+
+
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(-1, 1)), min_size=1, max_size=50))
 @settings(deadline=None, max_examples=40)
 def test_the_interval_turns_with_the_sign(families):

@@ -63,6 +63,12 @@ def test_perfect_agreement_is_1():
     assert human_ceiling(panel(50, 1.0)).pairwise.value == 1
 
 
+def test_perfect_agreement_is_no_certainty():
+    for found in (krippendorff_alpha(panel(50, 1.0)), human_ceiling(panel(50, 1.0)).pairwise):
+        assert 0.7 < found.low < 0.95
+        assert found.high == 1
+
+
 def test_percent_agreement_counts_pairs():
     ratings = {"a": {"1": True, "2": True}, "b": {"1": True, "2": False}, "c": {"1": False, "2": False, "3": True}}
     found = percent_agreement(ratings)

@@ -1,6 +1,6 @@
 """The coverage table of docs/statistics.md: `python tests/perf/coverage.py [RUNS]`. Prints; the tests assert.
 
-RUNS simulated runs of each kind (2,000 if not said; two minutes on one slow core), with the code of the tests.
+RUNS simulated runs of each kind (2,000 if not said; three and a half minutes on a slow core), with the code of the tests.
 """
 
 import importlib.util
