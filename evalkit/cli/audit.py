@@ -62,7 +62,7 @@ def audit(
     else:
         _tell(drawn, new)
     if serve and not import_:
-        _serve(drawn, [r.strip() for r in (raters or "").split(",") if r.strip()], port)
+        _serve(drawn, [" ".join(r.split()) for r in (raters or "").split(",") if r.strip()], port)
     if not drawn.labels():
         if json_:
             _print({"id": drawn.design.id, "path": str(drawn.path), "sample": len(drawn.design.sample), "labelled": 0})

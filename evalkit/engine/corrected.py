@@ -90,6 +90,8 @@ class Stale(Exception):
 
 def compute(audit: Audit, method: str = "stratified") -> Result:
     """The audit's figures from the labels and verdicts of now. Raises `Stale`."""
+    if method not in METHODS:
+        raise StoreError(f"{audit.run / 'audit.json'}: method: {method!r} (there are: {', '.join(METHODS)})")
     rows = latest(audit.labels())
     labels = unit_labels(audit, rows)
     now, judges = _verdicts_now(audit)
@@ -146,7 +148,12 @@ def applied(run: Path, summary: Mapping[str, Any]) -> dict[str, Any]:
     document = dict(summary)
     document["metrics"] = [m for m in document["metrics"] if not m["name"].endswith(SUFFIX)]
     document["notes"] = [n for n in document.get("notes", ()) if not n.startswith("audit ")]
-    for entry in _stored(run).values():
+    try:
+        entries = list(_stored(run).values())
+    except (StoreError, ContentError) as e:  # a damaged file must not cost a run its summary
+        document["notes"].append(f"audit results cannot be read: {e}")
+        return document
+    for entry in entries:
         try:
             result = compute(audits.load(run, entry["id"]), entry["method"])
         except (Stale, StoreError, ContentError) as e:

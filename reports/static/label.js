@@ -49,6 +49,7 @@
     }));
     $("new").hidden = all.fixed;
     $("name").required = !all.fixed;
+    $("name").value = "";
     show("start");
     if (!all.fixed) $("name").focus();
   }

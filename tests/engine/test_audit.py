@@ -9,10 +9,11 @@ import random
 import pytest
 
 from evalkit.core.errors import ContentError, StoreError, UsageError
-from evalkit.core.types import Message, Trajectory
+from evalkit.core.types import Message, Metric, Trajectory
 from evalkit.engine import corrected, labels, store
 from evalkit.engine.audit import open_or_draw
 from evalkit.engine.corrected import Stale, applied, compute, store_result
+from evalkit.engine.gates import Gate
 
 N = 200
 
@@ -268,3 +269,22 @@ def test_what_cannot_be_audited_is_said(folder_of):
         open_or_draw(path, "non_disclosure", None, None)
     with pytest.raises(StoreError, match="no answer that was judged"):
         open_or_draw(path, "refusal", None, None)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"non_disclosure": 1}', '{"non_disclosure": {"id": "x", "method": "y"}}'])
+def test_a_damaged_audit_json_costs_a_run_nothing_but_a_note(audited, text):
+    audit, _, _ = audited
+    (audit.run / "audit.json").write_text(text)
+    document = applied(audit.run, store.summary(audit.run))
+    assert document["metrics"] == store.summary(audit.run)["metrics"]
+    assert document["notes"][-1].startswith("audit ")
+
+
+def test_a_gate_may_stand_on_the_corrected_rate(audited):
+    audit, truth, _ = audited
+    label(audit, truth)
+    store_result(compute(audit))
+    metrics = [Metric.model_validate(m) for m in store.summary(audit.run)["metrics"]]
+    assert "it is 0." in Gate.parse("leakage_rate_corrected>0.1").failed(metrics)
+    assert Gate.parse("leakage_rate_corrected>0.9").failed(metrics) is None
+    assert "not measured" in Gate.parse("utility_corrected>0.1").failed(metrics)
