@@ -77,7 +77,7 @@ class Browser:
 
     async def open(self, url):
         await self.call("Page.navigate", url=url)
-        for _ in range(200):
+        for _ in range(1000):  # half a minute and more: the machine may be busy
             if await self.js(f"location.href === {url!r} && document.readyState === 'complete'"):
                 return
             await asyncio.sleep(0.03)
@@ -89,7 +89,7 @@ class Browser:
         return found["result"].get("value")
 
     async def until(self, expression):
-        for _ in range(200):
+        for _ in range(1000):  # half a minute and more: the machine may be busy
             if await self.js(f"Boolean({expression})"):
                 return
             await asyncio.sleep(0.03)
