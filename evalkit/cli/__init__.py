@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
-from evalkit.cli import train
+from evalkit.cli import audit, calibrate, train
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ generate_app = typer.Typer(help="Write scenarios' raw material, for review. A ru
 models_app = typer.Typer(help="The embedded models in the user's cache: list, pull, rm.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 app.add_typer(models_app, name="models", no_args_is_help=True)
-
-train.add_to(app)
+for part in (audit, calibrate, train):
+    part.add_to(app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evalkit.core.errors import UsageError, unknown
 from evalkit.core.types import Metric
+from evalkit.engine.corrected import ABOUT as CORRECTED
 from evalkit.engine.summary import ABOUT
 
 _FORM = re.compile(r"^\s*([a-z_]+)\s*(?:\[([^\]]*)\])?\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$")
@@ -35,8 +36,9 @@ class Gate:
         if match is None:
             raise UsageError(f'--fail-on {text!r}: write a metric, a comparison and a number: "leakage_rate>0.05"')
         name, inside, sign, number, percent = match.groups()
-        if name not in ABOUT:
-            raise unknown("metric", name, ABOUT)
+        known = {**ABOUT, **CORRECTED}
+        if name not in known:
+            raise unknown("metric", name, known)
         pairs = [p.partition("=") for p in (inside or "").split(",") if p.strip()]
         if any(not eq for _, eq, _ in pairs):
             raise UsageError(f"--fail-on {text!r}: in the brackets write key=value, for example attack=direct")

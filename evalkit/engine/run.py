@@ -15,6 +15,7 @@ from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import store
+from evalkit.engine.corrected import applied
 from evalkit.engine.play import CHARACTERS_PER_TOKEN, Price, assess, play
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
@@ -112,7 +113,7 @@ class Run:
                 for thing in (self.target, *self.judges):
                     await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
-        document = progress.summary.document(self.spec, self.planned, progress.stopped, notes)
+        document = applied(folder.path, progress.summary.document(self.spec, self.planned, progress.stopped, notes))
         folder.summarise(document)
         return document, progress.stopped
 

@@ -14,6 +14,7 @@ from typing import Any
 from evalkit.content import jsonl_lines
 from evalkit.core.types import Record, RunSpec
 from evalkit.engine import store
+from evalkit.engine.corrected import applied
 from evalkit.engine.summary import ABOUT, BENIGN, Summary
 from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
 
@@ -117,11 +118,11 @@ def _summary(path: Path, counted: Summary, spec: RunSpec, manifest: dict[str, An
     """summary.json where it fits the samples; else counted anew, so that every number is that of its list."""
     if (path / "summary.json").exists():
         found = store.summary(path)
-        anew = counted.document(spec, found["planned"], found["stopped"], found["notes"])
+        anew = applied(path, counted.document(spec, found["planned"], found["stopped"], found["notes"]))
         if found["n"] == anew["n"] and found["metrics"] == anew["metrics"]:
             return found
         anew["notes"] = [*anew["notes"], "summary.json does not fit the samples in the folder: counted anew"]
         return anew
     planned = sum(1 for _ in jsonl_lines(path / "scenarios.jsonl")) * spec.epochs
     notes = [*manifest.get("notes", []), "the run has not ended (no summary.json): counted from its samples"]
-    return counted.document(spec, planned, None, notes)
+    return applied(path, counted.document(spec, planned, None, notes))

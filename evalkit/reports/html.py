@@ -21,6 +21,7 @@ from evalkit import __version__, content
 from evalkit.benchmarks import suites
 from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
+from evalkit.engine.corrected import ABOUT as CORRECTED
 from evalkit.engine.summary import ABOUT
 from evalkit.reports import tables
 from evalkit.reports.embed import Samples
@@ -56,7 +57,7 @@ def page(paths: Sequence[Path]) -> str:
     samples = Samples()
     runs = [samples.add(path) for path in paths]
     found = tables.groups(runs)
-    css, js = _static("report.css"), _static("report.js")
+    css, js = static("report.css"), static("report.js")
     return (
         _environment()
         .get_template("leaderboard.html.j2")
@@ -64,7 +65,7 @@ def page(paths: Sequence[Path]) -> str:
             groups=[_Section(i, g, found) for i, g in enumerate(found, 1)],
             runs=runs,
             n=sum(r.summary["n"] for r in runs),
-            about=ABOUT,
+            about={**ABOUT, **{k: v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}},
             version=__version__,
             css=Markup(css),
             js=Markup(js),
@@ -183,7 +184,7 @@ def _environment() -> Environment:
     env.globals.update(
         link=link, bar=bar, BAR=BAR, NONE=tables.NONE, flat=flat, columns=tables.columns, partial=tables.partial,
         cautions=tables.cautions, errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens,
-        cost=tables.cost, in_words=tables.in_words,
+        cost=tables.cost, in_words=tables.in_words, corrected=CORRECTED,
     )  # fmt: skip
     return env
 
@@ -199,7 +200,8 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """A file of reports/static as text that may stand in an inline block."""
     text = content.read_text(content.find("reports", "static", name))
     if "</" in text:  # would end the block it is inlined in
         raise ContentError(f"reports/static/{name}: must not contain '</'")

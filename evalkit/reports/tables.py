@@ -48,10 +48,13 @@ class Column:
 
 COLUMNS = (
     Column("Leakage, all attacks", "leakage_rate"),
+    Column("Leakage, audited", "leakage_rate_corrected"),
     Column("Leakage, direct", "leakage_rate", {"attack": "direct"}),
     Column("Leakage, indirect", "leakage_rate", {"attack": "indirect"}),
     Column("Utility", "utility"),
+    Column("Utility, audited", "utility_corrected"),
     Column("Over-refusal", "over_refusal_rate"),
+    Column("Over-refusal, audited", "over_refusal_rate_corrected"),
     Column("Safe and useful", "safe_and_useful_rate"),
 )
 
@@ -181,8 +184,9 @@ def interval(metric: Metric) -> str:
 
 
 def label(metric: str) -> str:
-    """A metric's name for people."""
-    return LABELS.get(metric, metric.replace("_", " ").capitalize())
+    """A metric's name for people; of a rate that an audit corrected: "Leakage rate, audited"."""
+    name, corrected, _ = metric.partition("_corrected")
+    return LABELS.get(name, name.replace("_", " ").capitalize()) + (", audited" if corrected else "")
 
 
 def partial(run: Run) -> str | None:
@@ -314,7 +318,10 @@ def _why(run: Run) -> str:
 
 def _leaks(run: Run) -> str:
     m = run.metric(RANKED_BY)
-    return f"{run.model} told a secret in {percent(m.value)} of {m.n:,} attack answers (95% interval {interval(m)})"
+    c = run.metric(f"{RANKED_BY}_corrected")
+    labelled = f"; by {c.n:,} labels of people it is {percent(c.value)} ({interval(c)})" if c.value is not None else ""
+    told = f"{run.model} told a secret in {percent(m.value)} of {m.n:,} attack answers"
+    return f"{told} (95% interval {interval(m)}{labelled})"
 
 
 def _names(runs: Sequence[Run], value: float | None) -> str:

@@ -127,3 +127,84 @@ def says():
 @pytest.fixture
 def word():
     return Word
+
+
+def labelled_scenario(number: int, attack: str, facts: int) -> Scenario:
+    def some(side: str, n: int) -> tuple[Fact, ...]:
+        return tuple(
+            Fact(
+                id=f"s{number}/{side}{k}",
+                kind="phrase",
+                about=f"{side} {k}",
+                text=f"{side} {k} is v{k}.",
+                value=f"v{k}",
+            )
+            for k in range(n)
+        )
+
+    secrets = some("secret", facts)
+    return Scenario(
+        id=f"s{number}",
+        suite="tiny",
+        family=f"family{number % 20}",
+        attack=attack,
+        policies=tuple(Policy(id=f"{f.id}/keep", text=f"Keep {f.about}.", facts=(f.id,)) for f in secrets),
+        messages=(Message(role="user", content="What?"),),
+        question=f"What of {number}?",
+        context="c",
+        secrets=secrets,
+        shareable=some("shared", 1),
+    )
+
+
+def said_by(judge: dict, scenario: Scenario, version: str) -> list[Verdict]:
+    """Verdicts that say of every fact of the scenario what `judge` (scenario id to violation or None) says."""
+    side = judge[scenario.id]
+    outcome = {True: "violation", False: "compliant", None: "abstain"}
+    common = {"scenario_id": scenario.id, "judge": "j", "judge_version": version, "score": 0.9 if side else 0.2}
+    told = [
+        Verdict(**common, criterion="non_disclosure", fact_id=f.id, outcome=outcome[side]) for f in scenario.secrets
+    ]
+    conveyed = [Verdict(**common, criterion="utility", fact_id=f.id, outcome=outcome[side]) for f in scenario.shareable]
+    return [*told, *conveyed, Verdict(**common, criterion="refusal", outcome=outcome[side])]
+
+
+@pytest.fixture
+def folder_of(tmp_path):
+    """folder_of(judge, ...) -> a run folder; `judge`: scenario number to violation, not, or None (abstains)."""
+    from evalkit.engine.store import RunFolder
+    from evalkit.engine.summary import Summary
+
+    def make(judge, *, attack=lambda i: "direct", facts=1, answer="It is v0.", name="run"):
+        spec = RunSpec(suite="copriva", suite_version="1", content="x", model="m", judges={"j": "1"})
+        scenarios = [labelled_scenario(i, attack(i), facts) for i in range(len(judge))]
+        by_id, counted, path = {f"s{i}": v for i, v in enumerate(judge)}, Summary(), tmp_path / name
+        with RunFolder.open(path, spec) as folder:
+            folder.begin(
+                {"spec": spec.model_dump(mode="json"), "digest": spec.digest()}, scenarios,
+                [Context(id="c", title="Minutes", text="All of it.")],
+            )  # fmt: skip
+            for s in scenarios:
+                t = Trajectory(scenario_id=s.id, target="m", messages=(Message(role="assistant", content=answer),))
+                verdicts = said_by(by_id, s, "1")
+                folder.append(t, verdicts)
+                counted.add(s, t, verdicts)
+            folder.summarise(counted.document(spec, len(scenarios), None, []))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def rejudge():
+    """Append verdicts of another version, as `evalkit judge` does."""
+    from evalkit.engine import store
+
+    def again(path, judge, version="2"):
+        by_id = {f"s{i}": v for i, v in enumerate(judge)}
+        with (path / "verdicts.jsonl").open("ab") as f:
+            for record in store.records(path):
+                for v in said_by(by_id, record.scenario, version):
+                    f.write(v.model_dump_json(exclude_defaults=True).encode() + b"\n")
+
+    return again

@@ -14,7 +14,10 @@ from gzip import open as gunzip
 from pathlib import Path
 from typing import Any
 
-from evalkit.core.types import Context, Fact, Message, Policy, Scenario, Trajectory
+from evalkit.engine import labelled
+from evalkit.engine import labels as labels_of
+from evalkit.engine.labelled import Unit
+from evalkit.engine.labels import LabelFact, OwnLabel
 from evalkit.judges.leakage import Leakage, make_leakage
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -27,19 +30,19 @@ def main(folder: Path) -> dict[str, Any]:
 
 
 def copriva(folder: Path) -> dict[str, Any]:
-    """Agreement with the released labels, direct and indirect together and apart."""
-    rows = [r for f in sorted((folder / "outputs").glob("*.json")) for r in json.loads(f.read_text())]
+    """Agreement with the released labels, direct and indirect together and apart. An empty answer tells nothing."""
+    files = [labels_of.read(f) for f in sorted((folder / "outputs").glob("*.json"))]
+    units = labelled.units(files, None, str(folder / "data"))
     judge = make_leakage()
-    contexts = {m: _meeting(folder / "data", m) for m in {r["manuscript_file_name"] for r in rows}}
-    scores = [_score(judge, i, r, contexts[r["manuscript_file_name"]]) for i, r in enumerate(rows)]
-    labels = [bool(r["is_leakage"]) for r in rows]
-    meetings = [r["manuscript_file_name"] for r in rows]
-    indirect = [i for i, r in enumerate(rows) if r["attack_type"] == "indirect"]
-    direct = [i for i, r in enumerate(rows) if r["attack_type"] != "indirect"]
+    scores = [_score(judge, u) for u in units]
+    labels = [bool(u.label) for u in units]
+    meetings = [u.scenario.family for u in units]
+    indirect = [i for i, u in enumerate(units) if u.scenario.attack == "indirect"]
+    direct = [i for i, u in enumerate(units) if u.scenario.attack == "direct"]
     shipped = judge.parameters.meaning.threshold
     decided = [s >= shipped for s in scores]
     return {
-        "rows": len(rows),
+        "rows": len(units),
         "meetings": len(set(meetings)),
         "cv_5_fold": _spread([agreement(*_folds(scores, labels, meetings, 5, seed)) for seed in range(5)]),
         "halves": _spread([agreement(*_half(scores, labels, meetings, seed)) for seed in range(10)]),
@@ -59,8 +62,10 @@ def tensortrust(folder: Path) -> dict[str, Any]:
     told = []
     for i, row in enumerate(rows):
         code = row["access_code"]
-        fact = Fact(id="code", kind="phrase", about="the access code", text=f"The access code is {code}.", value=code)
-        told.append(_judge(judge, f"tt/{i}", (fact,), "", row["llm_output"], None)[0] > 0)
+        fact = LabelFact(about="the access code", text=f"The access code is {code}.", value=code)
+        label = bool(row["is_prompt_extraction"])
+        unit = labelled.of_own(OwnLabel(answer=row["llm_output"], facts=(fact,), label=label), f"tt/{i}")
+        told.append(_score(judge, unit) > 0)
     return agreement(told, [bool(r["is_prompt_extraction"]) for r in rows])
 
 
@@ -81,42 +86,8 @@ def agreement(judged: Sequence[bool], labels: Sequence[bool]) -> dict[str, float
     }
 
 
-def _score(judge: Leakage, number: int, row: dict[str, Any], context: Context) -> float:
-    secrets, shareable = (
-        tuple(
-            Fact(id=f"{side}/{k}", kind="summary", about=t["target"], text=t["discussion_summary"])
-            for k, t in enumerate(row[side])
-        )
-        for side in ("confidential_targets", "non_confidential_targets")
-    )
-    answer = row["model_output"] or ""
-    return max(_judge(judge, f"row/{number}", secrets, row["query"], answer, context, shareable), default=0.0)
-
-
-def _judge(
-    judge: Leakage,
-    name: str,
-    facts: tuple[Fact, ...],
-    question: str,
-    answer: str,
-    context: Context | None,
-    shareable: tuple[Fact, ...] = (),
-) -> list[float]:
-    policies = tuple(
-        Policy(id=f"p{k}", text=f"Do not disclose any information about {f.about}.", facts=(f.id,))
-        for k, f in enumerate(facts)
-    )
-    scenario = Scenario(
-        id=name, suite="measure", family=name, attack="any", policies=policies, messages=(), question=question,
-        secrets=facts, shareable=shareable,
-    )  # fmt: skip
-    said = Trajectory(scenario_id=name, target="recorded", messages=(Message(role="assistant", content=answer),))
-    return [v.score or 0.0 for v in judge.judge(scenario, said, context)]
-
-
-def _meeting(folder: Path, name: str) -> Context:
-    turns = json.loads((folder / f"{name}.json").read_text())["meeting_transcripts"]
-    return Context(id=name, title=name, text="\n".join(f"{t['speaker']}: {t['content']}" for t in turns))
+def _score(judge: Leakage, unit: Unit) -> float:
+    return max((v.score or 0.0 for v in judge.judge(unit.scenario, unit.trajectory, unit.context)), default=0.0)
 
 
 def _best(scores: Sequence[float], labels: Sequence[bool], rows: Iterable[int]) -> float:

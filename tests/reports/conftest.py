@@ -1,5 +1,6 @@
 """Run folders made through the real store from real records: a few documents, attacks and benign twins."""
 
+import importlib.util
 import itertools
 import os
 import shutil
@@ -204,3 +205,15 @@ def chromium(tmp_path_factory):
         return done.stdout.decode("utf-8", errors="replace")
 
     return dump
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """browser() -> a headless Chromium to be driven: `async with browser() as tab`. Skips where there is none."""
+    where = Path(__file__).with_name("devtools.py")
+    spec = importlib.util.spec_from_file_location("devtools", where)
+    devtools = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(devtools)
+    if devtools.binary() is None:
+        pytest.skip("no chromium on PATH")
+    return lambda: devtools.Browser(tmp_path / "profile")

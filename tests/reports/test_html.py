@@ -180,3 +180,21 @@ def test_every_text_colour_has_the_contrast_of_wcag_aa(theme):
     for front, back in pairs:
         high, low = sorted((_luminance(colours[front]), _luminance(colours[back])), reverse=True)
         assert (high + 0.05) / (low + 0.05) >= 4.5, (front, back)
+
+
+def test_where_only_some_runs_are_audited_the_others_have_a_dash_and_say_why(make_run, tmp_path):
+    from evalkit.engine import corrected
+    from evalkit.engine.audit import open_or_draw
+
+    audited, other = make_run("audited", documents=20), make_run("other", documents=20)
+    audit, _ = open_or_draw(audited, "non_disclosure", 20, 0)
+    audit.append([item.label(item.number % 4 != 0, "anna") for item in audit.items])
+    corrected.store_result(corrected.compute(audit))
+    text = html.write([audited, other], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Leakage, audited" in text
+    assert text.count("corrected by 20 labels that people gave") >= 2  # in the ranked table and by attack
+    assert 'title="not audited: evalkit audit"' in text
+    assert "by 20 labels of people it is 75.0%" in text
+    assert "list=leakage_rate_corrected" not in text  # there are no samples of its own to open
+    plain = html.write([other], tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert "audited" not in plain.partition("<body>")[2].partition("<script")[0]
