@@ -19,6 +19,7 @@ Price = tuple[float, float]
 """US dollars for a million prompt tokens and a million completion tokens."""
 READINGS = 2
 """One more try, with the same prompt, after a reply that cannot be read."""
+_CHARACTERS_PER_TOKEN = 4
 _ABOUT_FORMAT = re.compile(
     r"response[_ ]?format|json[_ ]?(schema|mode|object)|structured|grammar|guided|unsupported|unknown|no parameter",
     re.IGNORECASE,
@@ -32,13 +33,11 @@ class Bill:
     usage: Usage = Usage()
     calls: int = 0
 
-    def add(self, reply: Reply, price: Price | None) -> None:
-        """One more call. An answer from the cache costs nothing."""
-        a, b = self.usage, reply.usage
+    def add(self, request: Request, reply: Reply, price: Price | None) -> None:
+        """One more call. A reply from the cache asks for no tokens and costs nothing."""
+        a, b = self.usage, _asked(request, reply)
         cost = b.cost
-        if reply.cached:
-            cost = 0.0 if price or cost is not None else None
-        elif cost is None and price is not None:
+        if cost is None and price is not None:
             cost = (b.prompt_tokens * price[0] + b.completion_tokens * price[1]) / 1e6
         self.calls += 1
         self.usage = Usage(
@@ -46,6 +45,7 @@ class Bill:
             completion_tokens=a.completion_tokens + b.completion_tokens,
             cached_tokens=a.cached_tokens + b.cached_tokens,
             cost=a.cost if cost is None else round((a.cost or 0.0) + cost, 9),
+            estimated=a.estimated or b.estimated,
         )
 
 
@@ -78,7 +78,7 @@ class Asker:
                 reply = await self._reply(request)
             except TargetError as e:
                 return Heard(None, f"the judge model gave no answer: {e.kind}: {e.message}"[:300], tuple(unreadable))
-            bill.add(reply, self.price)
+            bill.add(request, reply, self.price)
             if reply.stop == "length":  # the same prompt would be cut again
                 return Heard(None, "the judge's reply was cut by its length limit", tuple(unreadable))
             try:
@@ -100,3 +100,14 @@ class Asker:
                 self.notes.append(f"{self.target.name} takes no JSON schema; the judge asks for plain replies")
             self.structured = False
             return await self.target.generate(request)
+
+
+def _asked(request: Request, reply: Reply) -> Usage:
+    """The tokens of one call; estimated where the server reports none, or no budget would ever be reached."""
+    if reply.cached:
+        return Usage()
+    if reply.usage.prompt_tokens or reply.usage.completion_tokens:
+        return reply.usage
+    asked = sum(len(m.content) for m in request.messages) // _CHARACTERS_PER_TOKEN
+    told = -(-len(reply.text) // _CHARACTERS_PER_TOKEN)
+    return Usage(prompt_tokens=asked, completion_tokens=told, cost=reply.usage.cost, estimated=True)

@@ -96,4 +96,5 @@ def _sum(usages: Sequence[Usage | None]) -> Usage | None:
         completion_tokens=sum(u.completion_tokens for u in known),
         cached_tokens=sum(u.cached_tokens for u in known),
         cost=round(sum(costs), 9) if costs else None,
+        estimated=any(u.estimated for u in known),
     )

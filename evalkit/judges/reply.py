@@ -5,7 +5,7 @@ what the judge copied from the text it judged, and is not looked at.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,11 +50,7 @@ def parse(text: str, key: str, labels: Collection[str]) -> Said:
 def _object(body: str, key: str) -> tuple[int, dict[str, Any]]:
     """Where the object that holds the key starts, and the object; it must be the last thing in the reply."""
     place = body.index(json.dumps(key))
-    start = place
-    for _ in range(_MOST_BRACES):
-        start = body.rfind("{", 0, start)
-        if start < 0:
-            break
+    for start in _starts(body, place):
         try:
             found, end = _DECODER.raw_decode(body, start)
         except (ValueError, RecursionError):
@@ -67,6 +63,17 @@ def _object(body: str, key: str) -> tuple[int, dict[str, Any]]:
             raise JudgeError(f"the judge's reply goes on after its verdict: {_short(body[end:])}")
         return start, found
     raise JudgeError(f"the judge's verdict is no well-formed JSON object: {_short(body[max(0, place - 80) :])}")
+
+
+def _starts(body: str, place: int) -> Iterator[int]:
+    """Braces before the key, the nearest first; at last the first of all, where a reply that is all JSON starts."""
+    start = place
+    for _ in range(_MOST_BRACES):
+        start = body.rfind("{", 0, start)
+        if start < 0:
+            return
+        yield start
+    yield body.index("{")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

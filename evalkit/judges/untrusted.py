@@ -29,11 +29,11 @@ _MARKERS = re.compile(
         r"</?s>|<<?/?sys>?>|\[/?inst\]|</?(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>",
         rf"</?\s*(?:{_ROLES}|{_VERDICT}|answer|document|question|policy|fact|dialogue|data|think|reason)\b[^<>\n]{{0,80}}>",
         r"<{3,}|>{3,}|={3,}|`{3,}|~{3,}|\[\[|\]\]",
-        rf"(?m:^[ \t>*]*(?:\#+\s*)?{_ROLES}[ \t*]*[:=])",
-        rf"(?m:^\s*\#+[^\n]*\b(?:{_ROLES}|{_VERDICT})\b)",
-        rf"\"?\b{_VERDICT}\b\"?[\s*]*[:=]",
-        r"\[?(?:begin|end|start|stop)(?:\s+of)?[\s_-]+(?:the[\s_-]+)?"
-        r"(?:data|answer|document|question|text|material|\w+\s+to\s+be\s+judged)\]?",
+        rf"(?m:^[ \t>*]*(?:\#{{1,6}}[ \t]*)?{_ROLES}[ \t*]{{0,9}}[:=])",
+        rf"(?m:^[ \t]*\#{{1,6}}(?!\#)[^\n]{{0,200}}\b(?:{_ROLES}|{_VERDICT})\b)",
+        rf"\"?\b{_VERDICT}\b\"?[\s*]{{0,9}}[:=]",
+        r"\[?(?:begin|end|start|stop)(?:\s{1,3}of)?[\s_-]{1,3}(?:the[\s_-]{1,3})?"
+        r"(?:data|answer|document|question|text|material|\w{1,20}\s{1,3}to\s{1,3}be\s{1,3}judged)\]?",
     ))
 )  # fmt: skip
 _KEPT = "\n\t"
@@ -56,8 +56,13 @@ def neutral(text: str) -> str:
 
 def plain(text: str) -> Folded:
     """`text` as quotes are compared: folded, and with the signs of `neutral` as what they stood for."""
-    folded = t.fold(text)
-    return Folded(folded.text.translate(_PLAIN), folded.starts, folded.ends)
+    places = [i for i, c in enumerate(text) if c in _KEPT or not _hidden(c)]
+    folded = t.fold(text if len(places) == len(text) else "".join([text[i] for i in places]))
+    starts, ends = folded.starts, folded.ends
+    if len(places) < len(text):
+        spans = [folded.span(i, i + 1) for i in range(len(folded.text))]
+        starts, ends = [places[a] for a, _ in spans], [places[b - 1] + 1 for _, b in spans]
+    return Folded(folded.text.translate(_PLAIN), starts, ends)
 
 
 def nonces(*parts: object, avoid: str = "") -> tuple[str, str]:
