@@ -172,8 +172,9 @@ class Run:
             key = (record.trajectory.scenario_id, record.trajectory.epoch)
             said = list(record.verdicts)
             if record.trajectory.failure is None and (key == torn or not said):
-                said = await assess(self.judges, record.scenario, record.trajectory, self.contexts)
-                if len(said) != len(record.verdicts):
+                whole = await assess(self.judges, record.scenario, record.trajectory, self.contexts)
+                if len(whole) != len(said):  # else what is stored stands: a judge model may say something else now
+                    said = whole
                     folder.append_verdicts(said)
             progress.summary.add(record.scenario, record.trajectory, said)
         progress.resumed = progress.summary.n
