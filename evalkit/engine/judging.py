@@ -1,6 +1,7 @@
 """What judge models took and how well they agree, over the verdicts of a run. Counts; decides nothing."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evalkit.core.types import Outcome, Usage, Verdict, Vote
@@ -64,13 +65,13 @@ class Judging:
         counted = {"verdicts": self.verdicts, "abstained": self.abstained, "unreadable_votes": self.unreadable}
         return {"judge_usage": {**usage.model_dump(), **counted}, "agreement": self.agreement()}
 
-    def notes(self) -> list[str]:
-        """In words, for people."""
+    def notes(self, agreement: Iterable[Mapping[str, Any]]) -> list[str]:
+        """In words, for people; `agreement` as in the document."""
         cost = "" if self.cost is None else f", ${self.cost:.2f}"
         said = [f"judge models: {self.verdicts:,} verdicts, {self.tokens[0] + self.tokens[1]:,} tokens{cost}"]
         if self.unreadable:
             said.append(f"judge models: {self.unreadable:,} replies could not be read or quote what is not there")
-        for a in self.agreement():
+        for a in agreement:
             between = f" (95% interval {a['low']:.2f} to {a['high']:.2f})" if a["low"] is not None else ""
             value = "cannot be said" if a["alpha"] is None else f"{a['alpha']:.2f}{between}"
             said.append(f"{a['judge']}: agreement of {a['raters']} judges on {a['n']:,} things, alpha {value}")

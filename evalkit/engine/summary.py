@@ -171,7 +171,7 @@ class Summary:
         }
         if self.judging.verdicts:
             document |= self.judging.document()
-            document["notes"] += self.judging.notes()
+            document["notes"] += self.judging.notes(document["agreement"])
         return document
 
     def _by_model(self, verdict: Verdict, scenario: Scenario) -> None:
