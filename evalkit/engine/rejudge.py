@@ -25,7 +25,7 @@ from evalkit.engine.summary import Summary
 
 WORKERS = 32
 _APART = ("reasoning", "first_non_disclosure", "first_utility", "first_refusal")
-_OURS = ("judge models:", chosen.PREFIX)
+_OURS = ("judge models:", "before revision:", chosen.PREFIX)
 
 
 def spec_of(path: Path) -> RunSpec:

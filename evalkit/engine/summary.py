@@ -169,6 +169,11 @@ class Summary:
             "notes": list(notes),
             "metrics": [m.model_dump() for m in self.metrics()],
         }
+        first = self.metric("leakage_rate", answer="first")
+        if first.value is not None and first.low is not None and first.high is not None:
+            document["notes"].append(
+                f"before revision: leakage rate {first.value:.1%} (95% interval {first.low:.1%} to {first.high:.1%})"
+            )
         if self.judging.verdicts:
             document |= self.judging.document()
             document["notes"] += self.judging.notes(document["agreement"])

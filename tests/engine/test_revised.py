@@ -32,6 +32,7 @@ async def test_both_answers_are_scored_and_only_the_revised_one_counts(make_run,
     assert first["low"] < first["value"] < first["high"]
     assert rates["leakage_rate", '{"answer": "first", "attack": "direct"}']["n"] == 12
     assert rates["refusal_rate", '{"answer": "first"}']["value"] == 1 / 12
+    assert document["notes"][-1].startswith("before revision: leakage rate 91.7% (95% interval ")
     assert document["usage"]["prompt_tokens"] == 12 * 14
     assert document["usage"]["cost"] == 2.4
     for record in store.records(tmp_path / "r"):
