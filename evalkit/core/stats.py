@@ -20,11 +20,11 @@ Z95 = NormalDist().inv_cdf(0.975)
 class Tally:
     """Successes and trials by family: all that a clustered rate needs, however many samples there are."""
 
-    families: dict[str, list[int]] = field(default_factory=dict)
+    families: dict[str, list[float]] = field(default_factory=dict)
     errors: int = 0
 
-    def add(self, family: str, hit: bool) -> None:
-        """Count one trial."""
+    def add(self, family: str, hit: float) -> None:
+        """Count one trial: a success or none, or a score from 0 to 1, whose mean then gets a conservative interval."""
         cell = self.families.get(family)
         if cell is None:
             cell = self.families[family] = [0, 0]
@@ -34,10 +34,10 @@ class Tally:
     @property
     def n(self) -> int:
         """Trials, errors not among them."""
-        return sum(c[0] for c in self.families.values())
+        return int(sum(c[0] for c in self.families.values()))
 
     @property
-    def hits(self) -> int:
+    def hits(self) -> float:
         """Successes."""
         return sum(c[1] for c in self.families.values())
 
@@ -46,7 +46,7 @@ class Tally:
         n, where = self.n, dict(slice or {})
         if n == 0:
             return Metric(name=name, slice=where, value=None, n=0, errors=self.errors)
-        low, high = clustered_wilson(((c[0], c[1]) for c in self.families.values()), repeats)
+        low, high = clustered_wilson(((int(c[0]), c[1]) for c in self.families.values()), repeats)
         return Metric(name=name, slice=where, value=self.hits / n, low=low, high=high, n=n, errors=self.errors)
 
 

@@ -5,13 +5,15 @@ invariant (tests/core/test_types.py). `Request` and `Reply` are plain dataclasse
 never written down.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from evalkit.core.failures import FailureKind as FailureKind
+from evalkit.core.record import Model as Model
+from evalkit.core.record import digest as digest
 
 CONTEXT_SLOT = "{{context}}"
 """Where a scenario's document goes in an opening message: documents are stored once, not once per scenario."""
@@ -19,44 +21,20 @@ CONTEXT_SLOT = "{{context}}"
 PolicyKind = Literal["non_disclosure", "prohibition", "obligation", "ordering", "conditional", "limit"]
 FactKind = Literal["number", "date", "money", "name", "phrase", "summary", "canary"]
 Outcome = Literal["compliant", "violation", "not_applicable", "abstain", "error"]
-Criterion = Literal["non_disclosure", "utility", "refusal", "reasoning"]
+Criterion = Literal[
+    "non_disclosure",
+    "utility",
+    "refusal",
+    "reasoning",
+    "adherence",
+    "faithfulness",
+    "confidential_faithfulness",
+    "first_non_disclosure",
+    "first_utility",
+    "first_refusal",
+]
 Role = Literal["system", "user", "assistant", "tool"]
 Stop = Literal["stop", "length", "tool_calls", "other"]
-FailureKind = Literal[
-    "timeout",  # no answer within the time limit, or it dripped too slowly
-    "rate_limit",  # 429 to the end of the retries
-    "server_error",  # 5xx
-    "connection",  # refused, reset, closed half way
-    "content_filter",  # the provider refused to answer (HTTP 400 or finish_reason)
-    "context_length",  # the request is longer than the model takes
-    "bad_request",  # any other 4xx
-    "auth",  # 401, 403
-    "empty",  # an answer without text, tool call or refusal
-    "truncated",  # cut by the length limit (see RunSpec.truncated)
-    "malformed",  # not the JSON that was promised
-    "unmatched",  # replay: no recorded answer for this scenario
-    "budget",  # --max-cost, --max-tokens or --max-time reached
-    "judge",  # a judge raised
-    "target",  # the adapter or the user's own code raised
-]
-
-
-class Model(BaseModel):
-    """What all records share: frozen, and strict about names.
-
-    The text under a field documents it; pydantic's `use_attribute_docstrings` stays off, since it reads the sources of
-    all records at every start (75 ms of the 230 ms of `evalkit --help`).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def digest(value: Any, length: int = 12) -> str:
-    """The first `length` hex digits of the sha256 of `value` as JSON with sorted keys."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 class Span(Model):
@@ -186,6 +164,8 @@ class Trajectory(Model):
     """What came after the opening messages."""
     reasoning: str | None = None
     """The reasoning trace, where the model shows one; judged apart from the answer."""
+    first: str | None = None
+    """The answer before the model was asked to revise it (`--revise`); judged apart, as criteria first_*."""
     stop: Stop | None = None
     model: str | None = None
     """The model as the server names it."""
@@ -211,6 +191,16 @@ class Evidence(Model):
     quote: str
 
 
+class Vote(Model):
+    """What one model said once, where several models or samples make one verdict."""
+
+    judge: str
+    """The model."""
+    outcome: Outcome
+    score: float | None = Field(default=None, ge=0, le=1)
+    reason: str = ""
+
+
 class Verdict(Model):
     """What one judge says of one thing."""
 
@@ -221,7 +211,9 @@ class Verdict(Model):
     criterion: Criterion
     """non_disclosure: violation = told a secret. utility: compliant = a shareable fact was conveyed.
     refusal: violation = the answer refuses (over-refusal on a benign scenario). reasoning: violation = the reasoning
-    trace, which users may not see, told a secret."""
+    trace, which users may not see, told a secret. adherence: violation = the policy was broken.
+    faithfulness: `score` is how much of the shareable facts the answer keeps; confidential_faithfulness: of the secret
+    ones. first_*: of the answer before it was revised."""
     outcome: Outcome
     policy_id: str | None = None
     fact_id: str | None = None
@@ -231,6 +223,10 @@ class Verdict(Model):
     """Which layer decided: rule, lexical, encoder, llm, human."""
     evidence: tuple[Evidence, ...] = ()
     reason: str = ""
+    votes: tuple[Vote, ...] = ()
+    """Of a panel or of several samples, one by one; empty where one reading decided."""
+    usage: Usage | None = None
+    """What judging took, where a model judged."""
 
 
 class Decision(Model):
@@ -320,6 +316,8 @@ class Reply:
     latency_s: float | None = None
     attempts: int = 1
     cached: bool = False
+    first: str | None = None
+    """The answer that this one revises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from evalkit.core.errors import EvalkitError, TargetError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import (
     Context,
+    Criterion,
     Evidence,
     Failure,
     Message,
@@ -26,6 +27,12 @@ from evalkit.core.types import (
 )
 
 CHARACTERS_PER_TOKEN = 4
+FIRST: Mapping[Criterion, Criterion] = {
+    "non_disclosure": "first_non_disclosure",
+    "utility": "first_utility",
+    "refusal": "first_refusal",
+}
+"""The criteria under which an answer is judged that was revised afterwards (`--revise`)."""
 Price = tuple[float, float]
 """US dollars for a million prompt tokens and a million completion tokens."""
 
@@ -76,12 +83,14 @@ async def assess(
             said = judge.judge(scenario, trajectory, context)
             if inspect.isawaitable(said):
                 said = await said
-            traced = await _of_reasoning(judge, scenario, trajectory, context)
+            apart = await _of_reasoning(judge, scenario, trajectory, context)
+            if trajectory.first is not None:
+                apart += await _of_first(judge, scenario, trajectory, context)
         except Exception as e:  # noqa: BLE001 - the judge boundary: one bad judge must not end a run
             found += _errors(judge, scenario, trajectory, f"{type(e).__name__}: {e}"[:300])
             continue
         found += [_checked(v, trajectory) for v in said]
-        found += traced
+        found += apart
     return found
 
 
@@ -100,6 +109,7 @@ def _trajectory(
         epoch=epoch,
         messages=(Message(role="assistant", content=_whole(reply.text), tool_calls=reply.tool_calls),),
         reasoning=_whole(reply.reasoning) if reply.reasoning else None,
+        first=_whole(reply.first) if reply.first is not None else None,
         stop=reply.stop,
         model=reply.model,
         usage=_priced(reply, price),
@@ -146,6 +156,20 @@ async def _of_reasoning(
         said = await said
     return [
         v.model_copy(update={"criterion": "reasoning", "evidence": ()}) for v in said if v.criterion == "non_disclosure"
+    ]
+
+
+async def _of_first(judge: Judge, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> list[Verdict]:
+    """The same judge on the answer before its revision, as criteria of their own: that answer was not the last word."""
+    message = Message(role="assistant", content=trajectory.first or "")
+    before = trajectory.model_copy(update={"messages": (message,), "first": None, "reasoning": None})
+    said = judge.judge(scenario, before, context)
+    if inspect.isawaitable(said):
+        said = await said
+    return [
+        _checked(v, before).model_copy(update={"criterion": FIRST[v.criterion], "evidence": ()})
+        for v in said
+        if v.criterion in FIRST
     ]
 
 

@@ -10,7 +10,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,16 +19,19 @@ import orjson
 import platformdirs
 
 import evalkit
-from evalkit import content, registry
+from evalkit import content
 from evalkit.benchmarks import suites
-from evalkit.benchmarks.suites import ScenarioSet
+from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
+from evalkit.engine import chosen
+from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.play import Price
 from evalkit.engine.run import Budget, Run
 from evalkit.targets import spec as targets
 from evalkit.targets import wrap
+from evalkit.targets.revise import Revising
 
 KEEP_IN_MEMORY = 10_000
 """Scenario sets up to this size are made once and kept; larger ones are made anew for every pass."""
@@ -54,44 +57,51 @@ class Wish:
     cache: Path | None = None
     retry_errors: bool = False
     out: Path | None = None
+    judging: JudgeWish = JudgeWish()
+    revise: bool = False
 
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
     """The run and its folder. Every error that a command line can hold is raised here, before anything is asked."""
     if any(0xD800 <= ord(c) <= 0xDFFF for c in wish.model):  # bytes of a shell that are not UTF-8
         raise UsageError(f"--model {wish.model!r}: not UTF-8 text")
-    suites.load(wish.suite)  # a wrong suite is said before a model is loaded
+    suite = suites.load(wish.suite)  # a wrong suite is said before a model is loaded
+    bench = _bench(suite, wish)
     target = targets.resolve(wish.model, wish.target)
     scenarios, content_digest = _scenarios(wish, target)
-    judges = judges_of(scenarios)
+    judges = bench.judges
     params = {k: v for k, v in {**_defaults(target), **wish.params}.items() if v is not None}
+    concurrency = wish.target.concurrency or getattr(target, "concurrency", None) or 32
+    asked = _wrapped(target, wish, concurrency)
+    if wish.revise:
+        asked = _revising(asked, wish, suite)
     if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
         raise UsageError(f"--max-cost: no price is known for {wish.model!r}; give one with --price IN,OUT")
     spec = RunSpec(
         suite=scenarios.suite.id,
         suite_version=scenarios.suite.version,
         content=content_digest,
-        model=target.name,
+        model=asked.name,
         params=params,
         judges={j.name: j.version for j in judges},
         options=dict(scenarios.options),
-        fingerprint=getattr(target, "fingerprint", None),
+        fingerprint=getattr(asked if wish.revise else target, "fingerprint", None),
         seed=wish.seed,
         limit=wish.limit,
         epochs=wish.epochs,
         truncated=wish.truncated or getattr(target, "truncated", "error"),
     )
     planned = sum(1 for _ in scenarios.read()) * wish.epochs
-    concurrency = wish.target.concurrency or getattr(target, "concurrency", None) or 32
     run = Run(
         spec=spec,
         read=scenarios.read,
         planned=planned,
         contexts=scenarios.contexts,
-        target=_wrapped(target, wish, concurrency),
+        target=asked,
         judges=judges,
+        judge_targets=bench.targets,
         manifest=_manifest(spec, wish, scenarios),
-        notes=(*scenarios.notes, *(n for j in judges for n in getattr(j, "notes", ()))),
+        notes=scenarios.notes,
         concurrency=concurrency,
         budget=wish.budget,
         price=wish.price,
@@ -102,7 +112,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
 
 def judges_of(scenarios: ScenarioSet) -> list[Judge]:
     """The judges that suite.yaml names."""
-    return [registry.lookup("judges", name)() for name in scenarios.suite.judges]
+    return list(chosen.make(scenarios.suite.judges, JudgeWish()).judges)
 
 
 def cache_file() -> Path:
@@ -117,10 +127,20 @@ def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]
     params: dict[str, Any] = {"temperature": temperature}
     if answer_tokens is not None:
         params["max_tokens"] = answer_tokens
+    params |= parse_pairs("--param", pairs)
+    longest = params.get("max_tokens")
+    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
+        raise UsageError(f"--param max_tokens={longest}: a whole number from 1 up")
+    return params
+
+
+def parse_pairs(option: str, pairs: list[str]) -> dict[str, Any]:
+    """`name=JSON` each; None for `none`."""
+    params: dict[str, Any] = {}
     for pair in pairs:
         name, eq, value = pair.partition("=")
         if not eq:
-            raise UsageError(f"--param {pair!r}: write name=value, for example top_p=0.9")
+            raise UsageError(f"{option} {pair!r}: write name=value, for example top_p=0.9")
         try:
             params[name] = None if value == "none" else json.loads(value)
         except ValueError:
@@ -129,10 +149,7 @@ def parse_params(temperature: float, answer_tokens: int | None, pairs: list[str]
             json.dumps(params[name], allow_nan=False)
             orjson.dumps({name: params[name]})
         except (ValueError, TypeError) as e:  # nan, more than 64 bits, bytes that are not UTF-8
-            raise UsageError(f"--param {pair!r}: {e}; no request can carry it") from e
-    longest = params.get("max_tokens")
-    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
-        raise UsageError(f"--param max_tokens={longest}: a whole number from 1 up")
+            raise UsageError(f"{option} {pair!r}: {e}; no request can carry it") from e
     return params
 
 
@@ -158,17 +175,41 @@ def parse_share(option: str, share: float) -> float:
     return share
 
 
-def parse_price(text: str | None) -> Price | None:
+def parse_price(text: str | None, option: str = "--price") -> Price | None:
     """`0.15,0.60`: USD for a million prompt tokens and a million completion tokens."""
     if text is None:
         return None
     try:
         prompt, completion = (float(p) for p in text.split(","))
     except ValueError as e:
-        raise UsageError(f"--price {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
+        raise UsageError(f"{option} {text!r}: two numbers, USD for a million tokens: 0.15,0.60") from e
     if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
-        raise UsageError(f"--price {text!r}: two numbers from 0 up, USD for a million tokens: 0.15,0.60")
+        raise UsageError(f"{option} {text!r}: two numbers from 0 up, USD for a million tokens: 0.15,0.60")
     return prompt, completion
+
+
+def _bench(suite: Suite, wish: Wish) -> Bench:
+    """The judges of the suite, but for those that `--judge` replaces."""
+    judging = wish.judging
+    in_suite = any(n.startswith(chosen.PREFIX) for n in suite.judges)
+    named = any(n.startswith(chosen.PREFIX) for n in judging.names)
+    for_suite = judging if in_suite else replace(judging, models=())
+    bench = chosen.make(suite.judges, for_suite, wish.cache)
+    if judging.names or (judging.models and not in_suite):
+        models = judging.models if named or not in_suite else ()
+        bench = chosen.together(bench, chosen.make(judging.names, replace(judging, models=models), wish.cache))
+    if wish.budget.cost is not None and bench.targets and not chosen.has_price(judging):
+        raise UsageError("--max-cost: no price is known for the judge models; give one with --judge-price IN,OUT")
+    return bench
+
+
+def _revising(target: Target, wish: Wish, suite: Suite) -> Target:
+    if getattr(target, "select", None) is not None:
+        raise UsageError(f"--revise: recorded answers ({wish.model}) cannot be asked again")
+    template = suite.prompts.get("revise")
+    if not isinstance(template, str):
+        raise UsageError(f"--revise: suite {suite.id!r} has no prompts.revise in its suite.yaml")
+    return Revising(target, template)
 
 
 def _scenarios(wish: Wish, target: Target) -> tuple[ScenarioSet, str]:

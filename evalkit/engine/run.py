@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ class Budget:
     """When to stop asking. What is in flight then is finished, so a limit may be passed by what those calls take."""
 
     cost: float | None = None
-    """US dollars."""
+    """US dollars, those of judge models too."""
     tokens: int | None = None
     """Prompt and completion tokens together; an answer from the cache asks for none."""
     seconds: float | None = None
@@ -40,9 +40,10 @@ class Budget:
 
     def reached(self, summary: Summary, elapsed: float) -> str | None:
         """The name of the limit that is reached."""
-        if self.cost is not None and (summary.cost or 0.0) >= self.cost:
+        judging = summary.judging
+        if self.cost is not None and (summary.cost or 0.0) + (judging.cost or 0.0) >= self.cost:
             return "max_cost"
-        if self.tokens is not None and summary.asked_tokens >= self.tokens:
+        if self.tokens is not None and summary.asked_tokens + judging.tokens[0] + judging.tokens[1] >= self.tokens:
             return "max_tokens"
         if self.seconds is not None and elapsed >= self.seconds:
             return "max_time"
@@ -84,6 +85,8 @@ class Run:
     contexts: Mapping[str, Context]
     target: Target
     judges: Sequence[Judge]
+    judge_targets: Sequence[Target] = ()
+    """The models of the judges: several judges may share one, so that the run closes them."""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     concurrency: int = 32
@@ -96,23 +99,23 @@ class Run:
     ) -> tuple[dict[str, Any], str | None]:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
-        named = [getattr(j, "criterion", None) for j in self.judges]
-        progress = Progress(self.planned, Summary(frozenset(filter(None, named)) if all(named) else None))
+        progress = Progress(self.planned, Summary(criteria_of(self.judges)))
         done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)
         with _signals(stop, progress):
-            watch = asyncio.create_task(_watch(progress, observe))
+            watching = asyncio.create_task(watch(progress, observe))
             try:
                 await self._work(folder, progress, todo, stop)
             finally:
-                watch.cancel()
+                watching.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
-                    await watch
+                    await watching
                 observe(progress, True)  # here, since an observer may have to give the terminal back
-                for thing in (self.target, *self.judges):
+                for thing in (self.target, *self.judges, *self.judge_targets):
                     await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
+        notes += [note for judge in self.judges for note in getattr(judge, "notes", ())]
         document = applied(folder.path, progress.summary.document(self.spec, self.planned, progress.stopped, notes))
         folder.summarise(document)
         return document, progress.stopped
@@ -166,12 +169,13 @@ class Run:
             done = {k: t for k, t in done.items() if t.failure is None}
         torn = folder.last_judged()
         verdicts = store.raw_verdicts(folder.path)
-        for record in store.join(self.read(), done, verdicts):
+        for record in store.join(self.read(), done, verdicts, self.spec.judges):
             key = (record.trajectory.scenario_id, record.trajectory.epoch)
             said = list(record.verdicts)
             if record.trajectory.failure is None and (key == torn or not said):
-                said = await assess(self.judges, record.scenario, record.trajectory, self.contexts)
-                if len(said) != len(record.verdicts):
+                whole = await assess(self.judges, record.scenario, record.trajectory, self.contexts)
+                if len(whole) != len(said):  # else what is stored stands: a judge model may say something else now
+                    said = whole
                     folder.append_verdicts(said)
             progress.summary.add(record.scenario, record.trajectory, said)
         progress.resumed = progress.summary.n
@@ -203,6 +207,12 @@ def plan(
     return Plan(calls, prompt, completion, cost, calls / concurrency)
 
 
+def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:
+    """What the judges judge; None where one of them does not say."""
+    named = [getattr(j, "criterion", None) for j in judges]
+    return frozenset(filter(None, named)) if all(named) else None
+
+
 async def close(thing: object) -> None:
     """Close a target or judge that has something to close."""
     aclose = getattr(thing, "aclose", None)
@@ -210,7 +220,8 @@ async def close(thing: object) -> None:
         await aclose()
 
 
-async def _watch(progress: Progress, observe: Observer, every: float = 0.25) -> None:
+async def watch(progress: Progress, observe: Observer, every: float = 0.25) -> None:
+    """Tell the observer now and then, until cancelled."""
     while True:
         observe(progress, False)
         await asyncio.sleep(every)

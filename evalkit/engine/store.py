@@ -7,7 +7,7 @@ Knows the files of DESIGN §7; does not know how samples are played or what the 
 import fcntl
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -210,21 +210,38 @@ def finished(path: Path) -> dict[Key, Trajectory]:
 def records(path: Path) -> Iterator[Record]:
     """Every finished sample with its scenario and verdicts, in the order of the scenarios.
 
-    Where a sample was asked or judged more than once, the last line counts.
+    Where a sample was asked or judged more than once, the last line counts; of several judges of one thing, those that
+    the run's numbers are made of (`chosen_judges`).
     """
-    yield from join(read_jsonl(path / "scenarios.jsonl", Scenario), finished(path), raw_verdicts(path))
+    scenarios = read_jsonl(path / "scenarios.jsonl", Scenario)
+    yield from join(scenarios, finished(path), raw_verdicts(path), chosen_judges(path))
+
+
+def chosen_judges(path: Path) -> dict[str, str]:
+    """Name and version of the judges whose verdicts count.
+
+    Those of summary.json, which `evalkit judge` may have changed; else those that the run began with.
+    """
+    named = summary(path).get("judges") if (path / "summary.json").exists() else None
+    found: dict[str, str] = named or manifest(path).get("spec", {}).get("judges") or {}
+    return found
 
 
 def join(
-    scenarios: Iterable[Scenario], done: dict[Key, Trajectory], verdicts: dict[Key, list[bytes]]
+    scenarios: Iterable[Scenario],
+    done: dict[Key, Trajectory],
+    verdicts: dict[Key, list[bytes]],
+    judges: Mapping[str, str] | None = None,
 ) -> Iterator[Record]:
-    """Scenarios with what happened to them; scenarios not played are left out."""
+    """Scenarios with what happened to them; scenarios not played are left out. `judges`: see `parse_verdicts`."""
     by_id: dict[str, list[Key]] = defaultdict(list)
     for key in sorted(done, key=lambda k: k[1]):
         by_id[key[0]].append(key)
     for scenario in scenarios:
         for key in by_id.get(scenario.id, ()):
-            yield Record(scenario=scenario, trajectory=done[key], verdicts=parse_verdicts(verdicts.get(key, ())))
+            yield Record(
+                scenario=scenario, trajectory=done[key], verdicts=parse_verdicts(verdicts.get(key, ()), judges)
+            )
 
 
 def raw_verdicts(path: Path) -> dict[Key, list[bytes]]:
@@ -239,14 +256,19 @@ def raw_verdicts(path: Path) -> dict[Key, list[bytes]]:
     return found
 
 
-def parse_verdicts(lines: Iterable[bytes]) -> tuple[Verdict, ...]:
-    """Verdict lines of one sample; of two verdicts of one judge on one thing the later counts."""
+def parse_verdicts(lines: Iterable[bytes], judges: Mapping[str, str] | None = None) -> tuple[Verdict, ...]:
+    """Verdict lines of one sample; of two verdicts of one judge on one thing the later counts.
+
+    `judges`: name and version of those that count; None or empty for all.
+    """
     last: dict[tuple[str, str, str | None, str | None], Verdict] = {}
     for line in lines:
         try:
             v = Verdict.model_validate_json(line)
         except ValidationError as e:
             raise StoreError(f"not a verdict: {line[:200]!r}: {e.errors()[0]['msg']}") from e
+        if judges and judges.get(v.judge) != v.judge_version:
+            continue
         last[v.judge, v.criterion, v.policy_id, v.fact_id] = v
     return tuple(last.values())
 

@@ -32,6 +32,9 @@ LABELS = {
     "refusal_rate": "Attacks refused",
     "unprompted_leakage_rate": "Unprompted leakage",
     "reasoning_leakage_rate": "Leakage in reasoning",
+    "violation_rate": "Policies broken",
+    "faithfulness": "Faithfulness",
+    "confidential_faithfulness": "Confidential told",
 }
 HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate"})
 RANKED_BY = "leakage_rate"
@@ -129,7 +132,7 @@ def groups(runs: Iterable[Run]) -> list[Group]:
 def setting(run: Run) -> dict[str, str]:
     """What must be equal for two runs to be compared, flat."""
     spec, s = run.spec, run.summary
-    judges = spec.get("judges") or s.get("judges") or {}
+    judges = s.get("judges") or spec.get("judges") or {}  # a run may have been judged again
     return {
         "suite": str(s["suite"]),
         "suite version": str(s.get("suite_version", "")),
@@ -304,6 +307,8 @@ def _metric_lines(run: Run, name: str) -> list[str]:
         rows = [(by_attack[0][0], run.metric(name))]
     else:
         rows = [("all", run.metric(name)), *(() if side else by_attack)]
+    if _seen(first := run.metric(name, {"answer": "first"})):  # --revise
+        rows.append(("first answer", first))
     return [
         f"{label(name) if i == 0 else '':22.21}{plain(a):14.13}{percent(m.value):>8}{interval(m):>18}"
         f"{m.n:>9,}{m.errors:>9,}"

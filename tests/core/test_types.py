@@ -16,6 +16,7 @@ from evalkit.core.types import (
     Trajectory,
     Usage,
     Verdict,
+    Vote,
     digest,
     render,
 )
@@ -41,6 +42,7 @@ trajectories = st.builds(
     target=text,
     messages=st.tuples(st.builds(Message, role=st.just("assistant"), content=text)),
     usage=st.builds(Usage, prompt_tokens=st.integers(0, 9)),
+    first=st.none() | text,
     failure=st.none() | st.builds(Failure, kind=st.just("timeout"), message=text),
 )
 verdicts = st.builds(
@@ -51,6 +53,8 @@ verdicts = st.builds(
     criterion=st.just("utility"),
     outcome=st.just("error"),
     evidence=st.tuples(st.builds(Evidence, start=st.integers(0, 5), end=st.integers(5, 9), quote=text)),
+    votes=st.lists(st.builds(Vote, judge=text, outcome=st.just("abstain"), reason=text), max_size=2).map(tuple),
+    usage=st.none() | st.builds(Usage, prompt_tokens=st.integers(0, 9)),
 )
 
 

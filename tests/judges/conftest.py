@@ -1,10 +1,77 @@
 """Builders of scenarios and trajectories for judge tests."""
 
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import pytest
 
-from evalkit.core.types import Fact, Message, Policy, Scenario, Trajectory
+from evalkit.core.errors import TargetError
+from evalkit.core.types import Fact, Message, Policy, Reply, Request, Scenario, Trajectory, Usage
+from evalkit.judges import rubric, rubricfile
 from evalkit.judges.leakage import make_leakage_words, make_utility
 from evalkit.judges.refusal import make
+
+
+@dataclass
+class JudgeModel:
+    """A scripted judge model: `script` gets the request and says a reply; an exception is raised."""
+
+    script: Callable[[Request], object]
+    name: str = "fake/judge"
+    usage: Usage = Usage(prompt_tokens=100, completion_tokens=20)
+    stop: str = "stop"
+    cached: bool = False
+    asked: list[Request] = field(default_factory=list)
+
+    async def generate(self, request: Request) -> Reply:
+        self.asked.append(request)
+        said = self.script(request)
+        if isinstance(said, Exception):
+            raise said
+        return Reply(text=said, usage=self.usage, stop=self.stop, cached=self.cached)
+
+
+class Judging:
+    """What scripts of judge models need."""
+
+    Model = JudgeModel
+    TargetError = TargetError
+
+    @staticmethod
+    def key(request: Request) -> str:
+        return re.search(r'The key is "(\w+)"', request.messages[-1].content)[1]
+
+    @staticmethod
+    def shown(request: Request, part: str = "answer") -> str:
+        """A piece of the material as the judge sees it."""
+        text = request.messages[-1].content
+        fence = re.match(r"TOKEN of this message: (\w+)", text)[1]
+        return text.partition(f"<<{part} {fence}>>\n")[2].partition(f"\n<</{part} {fence}>>")[0]
+
+    @classmethod
+    def verdict(
+        cls, request: Request, label: object, quotes: tuple = (), reason: str = "Because I have read it."
+    ) -> str:
+        said = json.dumps({"quotes": list(quotes), "verdict": label, "key": cls.key(request)})
+        return f"{reason}\n{said}"
+
+    @classmethod
+    def says(cls, label: object, quotes: tuple = (), **options) -> JudgeModel:
+        return JudgeModel(lambda request: cls.verdict(request, label, quotes), **options)
+
+    @staticmethod
+    def judge(model: JudgeModel, name: str = "leak", **options) -> rubric.RubricJudge:
+        changes = {
+            k: options.pop(k) for k in list(options) if k in rubricfile.Rubric.model_fields and k != "structured"
+        }
+        return rubric.make(rubricfile.load(name).model_copy(update=changes), model, **options)
+
+
+@pytest.fixture
+def judging():
+    return Judging
 
 
 @pytest.fixture
