@@ -252,7 +252,7 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     from evalkit.engine.prepare import prepare
     from evalkit.engine.run import plan
     from evalkit.engine.store import RunFolder
-    from evalkit.reports import console, tables
+    from evalkit.reports import console, terminal
 
     gates = [Gate.parse(text) for text in fail_on]
     with contextlib.redirect_stdout(sys.stderr):  # what a user's own code prints, here or below, is no result
@@ -271,7 +271,7 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     if as_json:
         print_json(document)
     else:
-        typer.echo(tables.terminal(document))
+        typer.echo(terminal.table(document))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     if stopped == "interrupted":
         say("interrupted: the same command goes on from here")

@@ -107,7 +107,7 @@ def judge(
     from evalkit.engine import chosen, rejudge
     from evalkit.engine.prepare import cache_file, parse_share
     from evalkit.engine.store import RunFolder
-    from evalkit.reports import console, tables
+    from evalkit.reports import console, terminal
 
     limit = parse_share("--max-errors", max_errors)
     if models and not names:
@@ -123,7 +123,7 @@ def judge(
         observer = console.observer(sys.stderr, quiet=json_)
         document = asyncio.run(rejudge.rejudge(folder, spec, bench, retry_errors=retry_errors, observe=observer))
     document["run"] = str(run)
-    print_json(document) if json_ else typer.echo(tables.terminal(document))
+    print_json(document) if json_ else typer.echo(terminal.table(document))
     if document["error_share"] > limit:
         say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {limit:.0%}")
         raise typer.Exit(ERRORS)

@@ -3,14 +3,14 @@
 Decides no number. Texts of answers and judges are untrusted: control characters are shown by their number.
 """
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evalkit.core.types import Metric
 from evalkit.engine.calibrate import SLICES, Calibration
 from evalkit.engine.corrected import Result
-from evalkit.reports.tables import NONE, WIDTH, interval, label, percent, plain
+from evalkit.reports.tables import NONE, interval, label, percent, plain
+from evalkit.reports.terminal import wrapped
 
 NAMES = {
     "kappa": "Cohen's kappa",
@@ -36,9 +36,9 @@ def calibration(c: Calibration) -> str:
     """What `evalkit calibrate` prints, at most 100 columns wide."""
     lines = [f"judge {plain(c.judge)} {plain(c.version)}, {c.criterion}, against {c.n:,} labels"]
     for source in c.labels:
-        lines += _wrapped(f"{source.file} ({source.rows:,} rows, sha256 {source.sha256[:12]})")
+        lines += wrapped(f"{source.file} ({source.rows:,} rows, sha256 {source.sha256[:12]})")
     lines += ["", *_matrix(c.confusion), "", *figures(c.metrics), "", *_by_slice(c.metrics)]
-    lines += [_errors(c.errors), *(line for n in c.notes for line in _wrapped(f"note: {n}"))]
+    lines += [_errors(c.errors), *(line for n in c.notes for line in wrapped(f"note: {n}"))]
     if c.worst:
         lines += ["", f"worst disagreements ({len(c.worst)} of {c.confusion['fp'] + c.confusion['fn']:,}):"]
         for number, one in enumerate(c.worst, 1):
@@ -51,7 +51,7 @@ def audit(result: Result) -> str:
     design, kind = result.audit.design, result.audit.kind
     judges = ", ".join(f"{plain(j)} {plain(v)}" for j, v in result.judges.items())
     lines = [f"audit {design.id}: {result.n:,} of {len(design.sample):,} labelled, judge {judges}"]
-    lines += _wrapped(f"labelled by {', '.join(f'{r} ({n:,} items)' for r, n in result.raters.items())}")
+    lines += wrapped(f"labelled by {', '.join(f'{r} ({n:,} items)' for r, n in result.raters.items())}")
     lines += ["", f"{label(kind.metric):22}{'judge-reported':>24}{'corrected by the labels':>32}{'labels':>8}"]
     for reported, corrected in zip(result.reported, result.corrected, strict=True):
         name = ", ".join(reported.slice.values()) or "all"
@@ -65,7 +65,7 @@ def audit(result: Result) -> str:
                 name = f"{plain(m.slice['rater'])} against the others (kappa)"
                 lines.append(f"{name:34.33}{value(m):>8}{interval_of(m):>20}{m.n:>9,}")
     lines += ["", f"cannot tell: {result.cannot_tell:,} (in no rate)"]
-    return "\n".join([*lines, *(line for n in result.notes for line in _wrapped(f"note: {n}"))])
+    return "\n".join([*lines, *(line for n in result.notes for line in wrapped(f"note: {n}"))])
 
 
 def _cell(metric: Metric) -> str:
@@ -134,16 +134,8 @@ def _disagreement(number: int, one: Mapping[str, Any]) -> list[str]:
     where = ", ".join(plain(v) for v in one["slices"].values())
     score = NONE if one["score"] is None else f"{one['score']:.2f}"
     place = one["place"].rpartition("/")[2]
-    lines = _wrapped(f"{number}. {place} ({one['family']}; {where})")
-    lines += _wrapped(f"   label: {_SAID[one['label']]}; judge: {_SAID[one['judge']]}, score {score}: {one['reason']}")
-    lines += _wrapped(f"   question: {one['question'] or NONE}")
-    lines += [line for fact in one["facts"] for line in _wrapped(f"   fact: {fact}")]
-    return lines + _wrapped(f"   answer: {one['answer']}")
-
-
-def _wrapped(text: str) -> list[str]:
-    indent = " " * (len(text) - len(text.lstrip()))
-    flat = plain(text.strip())
-    return textwrap.wrap(
-        flat, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
-    ) or [""]
+    lines = wrapped(f"{number}. {place} ({one['family']}; {where})")
+    lines += wrapped(f"   label: {_SAID[one['label']]}; judge: {_SAID[one['judge']]}, score {score}: {one['reason']}")
+    lines += wrapped(f"   question: {one['question'] or NONE}")
+    lines += [line for fact in one["facts"] for line in wrapped(f"   fact: {fact}")]
+    return lines + wrapped(f"   answer: {one['answer']}")

@@ -3,7 +3,6 @@
 Pure functions over summary.json and manifest.json. Knows no HTML and reads no files.
 """
 
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +165,7 @@ def ranked(runs: Sequence[Run], metric: str = RANKED_BY) -> tuple[Ranked, ...]:
 
 def columns(group: Group) -> list[Column]:
     """The columns that at least one run of the group has an answer or an error for."""
-    return [c for c in COLUMNS if any(_seen(r.metric(c.metric, c.slice)) for r in group.runs)]
+    return [c for c in COLUMNS if any(seen(r.metric(c.metric, c.slice)) for r in group.runs)]
 
 
 def percent(value: float | None) -> str:
@@ -280,47 +279,6 @@ def plain(text: Any) -> str:
     return "".join(" " if c in "\t\n\r" else _visible(c) for c in str(text))
 
 
-def terminal(summary: Mapping[str, Any]) -> str:
-    """The main metrics of one summary.json by attack, at most 100 columns wide."""
-    run = Run("", summary)
-    s = summary
-    head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
-    lines = [*_wrapped(head), "", f"{'':22}{'attack':14}{'rate':>8}{'95% interval':>18}{'n':>9}{'errors':>9}"]
-    for name in run.names():
-        lines += _metric_lines(run, name)
-    lines += ["", *_wrapped(f"samples: {s['n']:,} of {s['planned']:,}{_why(run)}; errors: {errors(s)}")]
-    if s.get("truncated"):
-        lines += _wrapped(f"answers cut by the length limit: {s['truncated']:,}")
-    if tokens(s) != NONE:
-        lines += _wrapped(f"tokens: {tokens(s)}; cost: {cost(s)}")
-    for text in [*cautions(run), *s.get("notes", ())]:
-        lines += _wrapped(f"note: {text}")
-    return "\n".join(lines)
-
-
-def _metric_lines(run: Run, name: str) -> list[str]:
-    """The whole, then each attack; one line where there is only one attack or the metric is a side number."""
-    by_attack = [(a, run.metric(name, {"attack": a})) for a in run.slices("attack")]
-    by_attack = [(a, m) for a, m in by_attack if _seen(m)]
-    side = name in ("refusal_rate", "unprompted_leakage_rate", "reasoning_leakage_rate")
-    if len(by_attack) == 1:
-        rows = [(by_attack[0][0], run.metric(name))]
-    else:
-        rows = [("all", run.metric(name)), *(() if side else by_attack)]
-    if _seen(first := run.metric(name, {"answer": "first"})):  # --revise
-        rows.append(("first answer", first))
-    return [
-        f"{label(name) if i == 0 else '':22.21}{plain(a):14.13}{percent(m.value):>8}{interval(m):>18}"
-        f"{m.n:>9,}{m.errors:>9,}"
-        for i, (a, m) in enumerate(rows)
-    ]
-
-
-def _why(run: Run) -> str:
-    stopped = partial(run)
-    return f" ({stopped.split(',')[0]})" if stopped else ""
-
-
 def _leaks(run: Run) -> str:
     m = run.metric(RANKED_BY)
     c = run.metric(f"{RANKED_BY}_corrected")
@@ -343,12 +301,9 @@ def _useful(run: Run) -> str:
     return f"{run.model} {conveyed}{declined}"
 
 
-def _seen(metric: Metric) -> bool:
+def seen(metric: Metric) -> bool:
+    """Whether anything was measured, or failed to be."""
     return metric.n + metric.errors > 0
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]
 
 
 def _visible(c: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evalkit.core.types import Failure, Metric
 from evalkit.engine import store
-from evalkit.reports import tables
+from evalkit.reports import tables, terminal
 from evalkit.reports.tables import Run
 
 REFUSAL = "I cannot tell you that."
@@ -90,7 +90,7 @@ def test_a_column_nobody_was_measured_on_is_left_out():
 def test_a_partial_run_says_so(make_run):
     path = make_run(keep=lambda s: s.family == "doc-0", planned=12, stopped="max_tokens")
     assert tables.partial(read(path)) == "stopped: max_tokens, 3 of 12"
-    assert "samples: 3 of 12 (stopped: max_tokens)" in tables.terminal(store.summary(path))
+    assert "samples: 3 of 12 (stopped: max_tokens)" in terminal.table(store.summary(path))
 
 
 def test_refusing_everything_and_few_answers_are_cautioned(make_run):
@@ -113,7 +113,7 @@ def test_runs_with_the_same_rate_are_named_together(tied, words):
 def test_the_terminal_table_shows_rates_intervals_counts_and_errors(make_run):
     lost = Failure(kind="timeout", message="no answer in 120 s")
     path = make_run(answer=lambda s: lost if s.id == "doc-0/direct" else f"{s.secrets[0].text}")
-    text = tables.terminal(store.summary(path))
+    text = terminal.table(store.summary(path))
     rows = {tuple(line[:36].split("  ")[0:1]): line for line in text.splitlines()}
     assert rows[("Leakage rate",)].split() == ["Leakage", "rate", "all", "100.0%", "64.6", "to", "100.0", "7", "1"]
     assert "direct" in text
@@ -126,7 +126,7 @@ def test_the_terminal_table_shows_rates_intervals_counts_and_errors(make_run):
 def test_the_terminal_table_is_narrow_and_steers_no_terminal(model, note, attacks):
     metrics = [Metric(name="leakage_rate", value=0.5, low=0.4, high=0.6, n=10**6).model_dump()]
     metrics += [Metric(name="leakage_rate", slice={"attack": a}, value=v, n=1).model_dump() for a, v in attacks.items()]
-    text = tables.terminal(summary(model=model, notes=[note], metrics=metrics))
+    text = terminal.table(summary(model=model, notes=[note], metrics=metrics))
     assert max(map(len, text.split("\n"))) <= tables.WIDTH
     assert all(c.isprintable() or c in "\n\u00a0" or c.isspace() for c in text)
     assert not set(text) & set("\x1b\x07\u202e\r")
