@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import orjson
 import pytest
 
 from evalkit.core.errors import TargetError
@@ -206,5 +207,8 @@ def rejudge():
             for record in store.records(path):
                 for v in said_by(by_id, record.scenario, version):
                     f.write(v.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        summary = store.summary(path)
+        summary["judges"] = {"j": version}
+        (path / "summary.json").write_bytes(orjson.dumps(summary))
 
     return again
