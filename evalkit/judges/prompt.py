@@ -36,7 +36,7 @@ def build(rubric: Rubric, material: Mapping[Part, Material], identity: Sequence[
 
     `JudgeError` where the material is longer than the rubric takes.
     """
-    shown = {part: material[part] for part in rubric.parts}
+    shown: dict[Part, Material] = {part: material[part] for part in rubric.parts}
     size = sum(len(m) if isinstance(m, str) else sum(len(x) for _, x in m) for m in shown.values())
     if size > rubric.max_characters:
         raise JudgeError(f"{size:,} characters to judge; rubric {rubric.id!r} takes {rubric.max_characters:,}")

@@ -17,7 +17,7 @@ def settle(outcomes: Sequence[Outcome], quorum: float = 0.5) -> Outcome:
 
     `error` where votes that failed could have made the difference: an outage is no disagreement.
     """
-    counts = Counter(o for o in outcomes if o not in UNDECIDED)
+    counts: Counter[Outcome] = Counter(o for o in outcomes if o not in UNDECIDED)
     needed = quorum * len(outcomes)
     best = counts.most_common(2)
     if best and best[0][1] > needed and (len(best) < 2 or best[0][1] > best[1][1]):
