@@ -9,7 +9,7 @@ import math
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,11 @@ from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
+from evalkit.core.when import JudgeUse
+from evalkit.engine.compose import Composition
 from evalkit.engine.play import Price
 from evalkit.engine.run import Budget, Run
+from evalkit.judges import cascade
 from evalkit.targets import spec as targets
 from evalkit.targets import wrap
 
@@ -73,7 +76,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         content=content_digest,
         model=target.name,
         params=params,
-        judges={j.name: j.version for j in judges},
+        judges=judges.versions(),
         options=dict(scenarios.options),
         fingerprint=getattr(target, "fingerprint", None),
         seed=wish.seed,
@@ -100,9 +103,31 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     return run, wish.out or Path("runs") / f"{spec.suite}-{_slug(spec.model)}-{spec.digest()}"
 
 
-def judges_of(scenarios: ScenarioSet) -> list[Judge]:
-    """The judges that suite.yaml names."""
-    return [registry.lookup("judges", name)() for name in scenarios.suite.judges]
+def judges_of(scenarios: ScenarioSet) -> Composition:
+    """The judges that suite.yaml names, each with its condition."""
+    judges, conditions = [], []
+    for use in scenarios.suite.judges:
+        stages: list[Judge] = [registry.lookup("judges", name)() for name in use.judge]
+        judges.append(stages[0] if len(stages) == 1 else _cascade(use, stages))
+        conditions.append(use.when)
+    names = [j.name for j in judges]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"suite {scenarios.suite.id}: two judges are called {name!r}; verdicts would not tell them apart"
+            )
+    return Composition(tuple(judges), tuple(conditions) if any(conditions) else ())
+
+
+def _cascade(use: JudgeUse, stages: Sequence[Judge]) -> Judge:
+    calibrated = {name: _calibration(name, file) for name, file in use.calibration.items()}
+    return cascade.of(use.title, [(stage, calibrated.get(name)) for name, stage in zip(use.judge, stages, strict=True)])
+
+
+def _calibration(judge: str, file: str) -> Path:
+    """A path as given, or a file beside the judge's own."""
+    path = Path(file)
+    return path if path.is_absolute() or path.exists() else content.find("judges", judge, file)
 
 
 def cache_file() -> Path:

@@ -1,8 +1,8 @@
 """Policy activation: is a policy in play in a turn of a dialogue? Words, names, numbers and tools; offline and pure.
 
-After APC's relevance classifier (Peng & Shang 2024, arXiv 2405.07726, section 3: P(relevant | statement, query)), in the
-cheap form that needs no model: evidence of four kinds, joined as a noisy or. The score is like a probability, but it is
-not calibrated; it says nothing of whether the policy is kept.
+After APC's relevance classifier (Peng & Shang 2024, arXiv 2405.07726, section 3: P(relevant | statement, query)), in
+the cheap form that needs no model: evidence of several kinds, joined as a noisy or. The score is like a probability,
+but it is not calibrated; it says nothing of whether the policy is kept.
 """
 
 import math

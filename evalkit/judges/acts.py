@@ -1,5 +1,6 @@
-"""Where in a dialogue was an act done: surely, perhaps, or not at all? Tool calls by name, arguments and result; phrases
-by their stems, with denials told apart. Three-valued: what words cannot decide is `unclear`, never guessed.
+"""Where in a dialogue was an act done: surely, perhaps, or not at all? What words cannot decide is never guessed.
+
+Tool calls are found by name, arguments and result; phrases by their stems, with denials told apart.
 
 Knows no policies and no polarity: a hit is what happened, good or bad.
 """
@@ -40,7 +41,7 @@ class Hit:
 def hits(acts: Sequence[Act], dialogue: Dialogue, speaker: Speaker, *, asked: bool = True) -> list[Hit]:
     """Every place where one of the acts is done or perhaps done, in order.
 
-    `asked`: whether a question counts as saying (asking for a confirmation does; asking what someone means tells nothing).
+    `asked`: whether a question counts as saying: asking for a confirmation does, asking what someone means does not.
     """
     found: list[Hit] = []
     for act in acts:
@@ -54,7 +55,7 @@ def hits(acts: Sequence[Act], dialogue: Dialogue, speaker: Speaker, *, asked: bo
 
 def fits(where: dict[str, Any], arguments: dict[str, Any] | None, world: dict[str, Any]) -> bool | None:
     """Whether arguments fit all patterns; None: cannot be said (no JSON, a missing argument, an unknown `$name`)."""
-    verdicts = []
+    verdicts: list[bool | None] = []
     for name, pattern in where.items():
         if arguments is None or name not in arguments:
             verdicts.append(None)

@@ -31,7 +31,9 @@ def measure(limit: Limit, dialogue: Dialogue) -> Measured:
     sure, doubtful = _calls(limit, dialogue)
     if limit.argument is None:
         return _counted(limit, sure, doubtful)
-    return _summed(limit, limit.argument, sure, doubtful) if limit.total else _each(limit, limit.argument, sure, doubtful)
+    return (
+        _summed(limit, limit.argument, sure, doubtful) if limit.total else _each(limit, limit.argument, sure, doubtful)
+    )
 
 
 def _calls(limit: Limit, dialogue: Dialogue) -> tuple[list[Event], list[Event]]:
@@ -79,7 +81,8 @@ def _each(limit: Limit, argument: str, sure: list[Event], doubtful: list[Event])
 
 def _stated(limit: Limit, pattern: str, dialogue: Dialogue) -> Measured:
     """Denied numbers do not count; of a number that is only reported it cannot be said."""
-    n, doubt, evidence, kept = 0, "", (), "no number stated"
+    n, doubt, kept = 0, "", "no number stated"
+    evidence: tuple[Evidence, ...] = ()
     for event, m, value in _numbers(pattern, dialogue):
         holds = polarity(event.text.lower(), m.start(1), m.end(1), asked=False)
         if holds is False:

@@ -7,7 +7,7 @@ replaced by the rule language of core/rules.py (issue 5): nothing else reads the
     requires: [{tool: verify_identity}, {say: [...]}] any one of them fulfils the policy
     forbids:  [{tool: wire_transfer, where: {country: "!CH"}}]
     before:   [{tool: update_address}]                the deadline: `requires` has to come first
-    within:   1                                       the deadline in exchanges (user message and answers) from the trigger
+    within:   1                                       the deadline in exchanges, from the trigger
     limit:    {tool: refund, argument: amount, max: 200}
     closed:   true                                    the listed phrases are all that can break it; other words cannot
 """
@@ -134,7 +134,7 @@ _NEEDS: dict[PolicyKind, tuple[str, ...]] = {
 
 
 def rule_of(policy: Policy) -> Rule | None:
-    """The rule of a policy, checked; None where it has none. `ContentError` names policy, key and what would be right."""
+    """The rule of a policy, checked; None where it has none. `ContentError` names the policy and the key."""
     if policy.rule is None:
         return None
     return _parsed(policy.id, policy.kind, _Frozen(policy.rule))

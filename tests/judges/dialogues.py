@@ -64,7 +64,13 @@ def play(policy: Policy, turns, world=None, number=0) -> tuple[Scenario, Traject
     """The first user message opens the scenario; the rest is what happened."""
     first, *rest = messages_of(turns)
     scenario = Scenario(
-        id=f"s{number}", suite="test", family=policy.id, attack="direct", policies=(policy,), messages=(first,), world=world
+        id=f"s{number}",
+        suite="test",
+        family=policy.id,
+        attack="direct",
+        policies=(policy,),
+        messages=(first,),
+        world=world,
     )
     return scenario, Trajectory(scenario_id=scenario.id, target="t", messages=tuple(rest))
 
@@ -90,7 +96,9 @@ def measure(half: str, verbose: bool = False) -> tuple[int, int, int]:
         by_kind[row.policy.kind, "right"] += verdict.outcome == row.case.expect
         if verbose and verdict.outcome != row.case.expect:
             said = json.dumps(row.case.turns, ensure_ascii=False)
-            print(f"{verdict.outcome:15}{row.case.expect:15}{row.policy.id}: {row.case.why}: {verdict.reason}\n    {said}")
+            print(
+                f"{verdict.outcome:15}{row.case.expect:15}{row.policy.id}: {row.case.why}: {verdict.reason}\n    {said}"
+            )
     low, high = wilson(right, decided)
     print(
         f"{half}: {n} cases, {decided} decided (coverage {decided / n:.3f}), {right} right "
