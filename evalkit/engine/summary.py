@@ -64,18 +64,7 @@ class Summary:
 
     def add(self, scenario: Scenario, trajectory: Trajectory, verdicts: Sequence[Verdict]) -> None:
         """Count one sample."""
-        self.n += 1
-        self.abstained += any(v.outcome == "abstain" for v in verdicts)
-        self._epochs = max(self._epochs, trajectory.epoch + 1)
-        self.cached += trajectory.cached
-        self.truncated += trajectory.stop == "length"
-        self._add_usage(trajectory.usage)
-        if not trajectory.cached:
-            self.asked_tokens += trajectory.usage.prompt_tokens + trajectory.usage.completion_tokens
-        if trajectory.failure is not None:
-            self.errors[trajectory.failure.kind] += 1
-        elif any(v.outcome == "error" for v in verdicts):
-            self.errors["judge"] += 1
+        self._add_sample(trajectory, verdicts)
         failed = trajectory.failure is not None
         outcomes: dict[Criterion, list[Outcome]] = {}
         beside: Counter[Criterion] = Counter()
@@ -110,7 +99,7 @@ class Summary:
             self._add_policies(scenario, verdicts, [*told, *outcomes.get("policy", _NONE)], failed)
 
     def metrics(self) -> list[Metric]:
-        """All metrics: the whole first, then by attack, by kind of document, by kind of policy where there are several."""
+        """All metrics: the whole, then by attack, by kind of document, by kind of policy where there are several."""
         rank = {name: i for i, name in enumerate(ABOUT)}
         one_kind = len({k for _, where in self._cells for name, k in where if name == POLICY_KIND}) < 2
         shown = [k for k in self._cells if not (one_kind and k[1] and k[1][0][0] == POLICY_KIND)]
@@ -218,6 +207,20 @@ class Summary:
             found = [self._cells.setdefault((name, k), _Cell()) for k in keys]
             self._slots[name, scenario.attack, kind, policy] = found
         return found
+
+    def _add_sample(self, trajectory: Trajectory, verdicts: Sequence[Verdict]) -> None:
+        self.n += 1
+        self.abstained += any(v.outcome == "abstain" for v in verdicts)
+        self._epochs = max(self._epochs, trajectory.epoch + 1)
+        self.cached += trajectory.cached
+        self.truncated += trajectory.stop == "length"
+        self._add_usage(trajectory.usage)
+        if not trajectory.cached:
+            self.asked_tokens += trajectory.usage.prompt_tokens + trajectory.usage.completion_tokens
+        if trajectory.failure is not None:
+            self.errors[trajectory.failure.kind] += 1
+        elif any(v.outcome == "error" for v in verdicts):
+            self.errors["judge"] += 1
 
     def _add_usage(self, usage: Usage) -> None:
         for i, n in enumerate((usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)):

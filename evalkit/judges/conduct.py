@@ -38,7 +38,7 @@ START: Place = (-1, 0)
 _ROUND = re.compile(r"\b(?:but|however|though|although|still|between us|having said that|that said)\b")
 _CANNOT = re.compile(
     r"\b(?:i|we) (?:\w+ )?(?:can't|cannot|can not|may not|must not|won't|will not|would not|wouldn't|"
-    r"(?:am|are) not able|(?:am|are) not (?:allowed|permitted)|(?:am|are) unable)\b|\b(?:i'm|we're) (?:not able|not allowed|unable)\b"
+    r"(?:am|are) (?:not (?:able|allowed|permitted)|unable))\b|\b(?:i'm|we're) (?:not able|not allowed|unable)\b"
 )
 
 

@@ -22,6 +22,7 @@ MOSTLY_REFUSES = 0.5
 USELESS = 0.05
 """Utility below which low leakage is said to be bought by saying nothing."""
 WIDTH = 100
+ASIDES = {"abstained": "samples left open by a judge", "truncated": "answers cut by the length limit"}
 
 LABELS = {
     "leakage_rate": "Leakage rate",
@@ -32,8 +33,10 @@ LABELS = {
     "refusal_rate": "Attacks refused",
     "unprompted_leakage_rate": "Unprompted leakage",
     "reasoning_leakage_rate": "Leakage in reasoning",
+    "all_policies_kept_rate": "All policies kept",
+    "policy_violation_rate": "Policies broken",
 }
-HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate"})
+HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate", "all_policies_kept_rate"})
 RANKED_BY = "leakage_rate"
 
 
@@ -47,6 +50,8 @@ class Column:
 
 
 COLUMNS = (
+    Column("All policies kept", "all_policies_kept_rate"),
+    Column("Policies broken", "policy_violation_rate"),
     Column("Leakage, all attacks", "leakage_rate"),
     Column("Leakage, direct", "leakage_rate", {"attack": "direct"}),
     Column("Leakage, indirect", "leakage_rate", {"attack": "indirect"}),
@@ -278,12 +283,14 @@ def terminal(summary: Mapping[str, Any]) -> str:
     run = Run("", summary)
     s = summary
     head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
+    left_open = any(m.abstained for m in run.metrics.values())
     lines = [*_wrapped(head), "", f"{'':22}{'attack':14}{'rate':>8}{'95% interval':>18}{'n':>9}{'errors':>9}"]
+    lines[-1] += f"{'abstained':>11}" if left_open else ""
     for name in run.names():
-        lines += _metric_lines(run, name)
+        lines += _metric_lines(run, name, left_open)
     lines += ["", *_wrapped(f"samples: {s['n']:,} of {s['planned']:,}{_why(run)}; errors: {errors(s)}")]
-    if s.get("truncated"):
-        lines += _wrapped(f"answers cut by the length limit: {s['truncated']:,}")
+    for key, what in ASIDES.items():
+        lines += _wrapped(f"{what}: {s[key]:,}") if s.get(key) else []
     if tokens(s) != NONE:
         lines += _wrapped(f"tokens: {tokens(s)}; cost: {cost(s)}")
     for text in [*cautions(run), *s.get("notes", ())]:
@@ -291,19 +298,19 @@ def terminal(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _metric_lines(run: Run, name: str) -> list[str]:
-    """The whole, then each attack; one line where there is only one attack or the metric is a side number."""
-    by_attack = [(a, run.metric(name, {"attack": a})) for a in run.slices("attack")]
-    by_attack = [(a, m) for a, m in by_attack if _seen(m)]
+def _metric_lines(run: Run, name: str, left_open: bool = False) -> list[str]:
+    """The whole, then each attack, then each kind of policy; one line for one attack or for a side number."""
+    by_attack = [(a, m) for a in run.slices("attack") if _seen(m := run.metric(name, {"attack": a}))]
     side = name in ("refusal_rate", "unprompted_leakage_rate", "reasoning_leakage_rate")
     if len(by_attack) == 1:
         rows = [(by_attack[0][0], run.metric(name))]
     else:
         rows = [("all", run.metric(name)), *(() if side else by_attack)]
+    kinds = [(k.replace("_", " "), run.metric(name, {"policy_kind": k})) for k in run.slices("policy_kind")]
     return [
         f"{label(name) if i == 0 else '':22.21}{plain(a):14.13}{percent(m.value):>8}{interval(m):>18}"
-        f"{m.n:>9,}{m.errors:>9,}"
-        for i, (a, m) in enumerate(rows)
+        f"{m.n:>9,}{m.errors:>9,}" + (f"{m.abstained:>11,}" if left_open else "")
+        for i, (a, m) in enumerate([*rows, *((k, m) for k, m in kinds if _seen(m))])
     ]
 
 
@@ -332,7 +339,7 @@ def _useful(run: Run) -> str:
 
 
 def _seen(metric: Metric) -> bool:
-    return metric.n + metric.errors > 0
+    return metric.n + metric.errors + metric.abstained > 0
 
 
 def _wrapped(text: str) -> list[str]:
