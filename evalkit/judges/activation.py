@@ -47,7 +47,7 @@ def activation(policies: Sequence[Policy], dialogue: Dialogue) -> dict[str, tupl
     Words are weighted by their rarity among the policies of the scenario (idf): what all policies speak of ("card",
     "account" at a bank) tells little about which of them a turn is about.
     """
-    subjects = {p.id: _subject(p) for p in policies}
+    subjects = {p.id: subject(p) for p in policies}
     rarity = _rarity(list(subjects.values()))
     turns: dict[int, list[Event]] = {}
     for event in dialogue.events:
@@ -64,11 +64,11 @@ def strongest(found: Sequence[InPlay]) -> InPlay:
 
 
 def _in_play(
-    policy: Policy, subject: frozenset[str], rarity: dict[str, float], turn: int, events: Sequence[Event]
+    policy: Policy, about: frozenset[str], rarity: dict[str, float], turn: int, events: Sequence[Event]
 ) -> InPlay:
     said = frozenset().union(*(_stems(e) for e in events))
-    shared = subject & said
-    total = sum(rarity[s] for s in subject)
+    shared = about & said
+    total = sum(rarity[s] for s in about)
     overlap = sum(rarity[s] for s in shared) / total if total else 0.0
     chances = [("words " + ", ".join(sorted(shared)), min(SURE, OVERLAP * overlap))] if shared else []
     tool = _tool_called(policy, events)
@@ -87,7 +87,7 @@ def _stems(event: Event) -> frozenset[str]:
     return t.stems_of(f"{event.call.name.replace('_', ' ')} {values}"[:400])
 
 
-def _subject(policy: Policy) -> frozenset[str]:
+def subject(policy: Policy) -> frozenset[str]:
     """The words that tell what a policy is about: of its text, and of what its triggers listen for."""
     words = t.stems_of(policy.text) - _COMMON
     return words or t.stems_of(policy.text)
@@ -95,7 +95,7 @@ def _subject(policy: Policy) -> frozenset[str]:
 
 def _rarity(subjects: Sequence[frozenset[str]]) -> dict[str, float]:
     """Smoothed idf over the policies of a scenario; every weight is positive, all are 1 for a single policy."""
-    count = Counter(s for subject in subjects for s in subject)
+    count = Counter(s for about in subjects for s in about)
     n = len(subjects)
     return {s: math.log((1 + n) / (1 + k)) + 1.0 for s, k in count.items()}
 

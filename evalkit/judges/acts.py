@@ -24,6 +24,9 @@ PARTIAL = 0.7
 GAP = 1
 """Words that may stand between two words of a phrase: "the chat is being recorded"."""
 
+REACH = 5
+"""Words between a negator and what it surely denies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -80,14 +83,20 @@ def polarity(text: str, start: int, end: int, *, asked: bool = True) -> bool | N
     """Whether `text[start:end]`, lower case, is affirmed (True), denied (False), or neither is sure (None)."""
     first, last = _sentence(text, start, end)
     before, after = text[first:start], text[end:last]
-    clause = _IDIOM.sub(" ", _TURNS.split(_IDIOM.sub(" ", before))[-1])
-    if _NEGATOR.search(clause):
-        return False
     if _DENIED_AFTER.match(after) or (stance.declines(text[first:last]) and not _TURNS.search(before)):
         return False
+    clause = _IDIOM.sub(" ", _TURNS.split(_IDIOM.sub(" ", before))[-1])
+    denial = list(_NEGATOR.finditer(clause))
+    if denial:  # far from what it denies, it may deny something else: "I can't think of anything better than our ..."
+        return False if len(clause[denial[-1].end() :].split()) <= REACH else None
     if _REPORTED.search(clause):
         return None
     return None if not asked and after.rstrip().endswith("?") else True
+
+
+def denies(text: str) -> bool:
+    """Whether a lower-case text has a word that denies something."""
+    return _NEGATOR.search(_IDIOM.sub(" ", text)) is not None
 
 
 def _called(act: Act, event: Event, world: dict[str, Any]) -> Iterator[Hit]:
@@ -158,11 +167,11 @@ def _partial(phrase: str, prepared: Prepared) -> Iterator[tuple[int, int]]:
     wanted = t.stems_of(phrase)
     if not wanted:
         return
-    denies = _NEGATOR.search(phrase.lower()) is not None
+    negative = denies(phrase.lower())
     for s in prepared.sentences:
         if len(wanted & s.stems) < PARTIAL * len(wanted) or s.declines:
             continue
-        if denies or not _NEGATOR.search(_IDIOM.sub(" ", prepared.text[s.start : s.end])):
+        if negative or not denies(prepared.text[s.start : s.end]):
             a, b = s.start, s.end
             while b > a and prepared.text[b - 1].isspace():
                 b -= 1
@@ -207,13 +216,15 @@ _NEGATOR = re.compile(
 _IDIOM = re.compile(
     r"\bnot only\b|\bnot just\b|\bno (?:doubt|question|problem|worries|longer than|later than|less than|matter)\b|"
     r"\b(?:do not|don't|no need to) (?:worry|hesitate|panic|be afraid)\b|\bif (?:not|so|no)\b|"
+    r"\b(?:without|beyond) (?:a |any )?(?:doubt|question)\b|\bnobody else\b|\bno one else\b|\bnothing but\b|"
     r"\b(?:why|whether or) not\b|\bno,|^no[.!] "
 )
 # where a clause begins that the words before it do not deny
 _TURNS = re.compile(r"[;:]|\b(?:but|however|though|although|yet|otherwise|still)\b")
 _REPORTED = re.compile(
     r"\bwhether\b|\byou(?:'ve| have)? (?:ask|say|said|mention|wr[io]te|claim|want to know)\w*\b|"
-    r"\b(?:they|he|she|people|some|others|neighbours?|friends?) (?:say|said|claim|think)s?\b|\bwould say\b"
+    r"\b(?:if|unless|in case|provided|others?|competitors?|elsewhere)\b|"
+    r"\b(?:they|he|she|people|some|neighbours?|friends?) (?:say|said|claim|think)s?\b|\bwould say\b"
 )
 _DENIED_AFTER = re.compile(
     r"[\s\"'”’*_)]*(?:\w+\s+){0,4}?(?:(?:is|are|was|were|will|would|can|could|do|does|did)(?:n't|\s+not|\s+never)\b|cannot\b|"

@@ -25,8 +25,8 @@ from evalkit.core.types import (
     Verdict,
     digest,
 )
-from evalkit.judges.activation import InPlay, activation, strongest
-from evalkit.judges.acts import Hit, hits
+from evalkit.judges.activation import InPlay, activation, strongest, subject
+from evalkit.judges.acts import Hit, denies, hits
 from evalkit.judges.events import Dialogue, Event, dialogue_of
 from evalkit.judges.limits import measure
 from evalkit.judges.rule import Act, Rule, rule_of
@@ -211,6 +211,9 @@ def _required(case: Case, after: Place, turn: int, deadline: Hit | None = None) 
         return Finding("compliant", sure.how, sure.evidence)
     if in_time:
         return Finding("abstain", _doubt(in_time[0]))
+    near = _near(case, after, deadline, last)
+    if near is not None:
+        return Finding("abstain", f"may mean it in other words: “{near[:80]}”")
     late = next((h for h in found if h.sure), None)
     if late is not None:
         return Finding("violation", f"too late: {late.how}", late.evidence or _of(deadline))
@@ -233,6 +236,21 @@ def _limited(case: Case) -> Finding:
     if case.rule.limit.stated is not None and not case.rule.closed and not _declines(case, START):
         return Finding("abstain", "in play, but no number is found in what the assistant says")
     return Finding("compliant", "in play, and nothing counts against the limit")
+
+
+def _near(case: Case, after: Place, deadline: Hit | None, last: int | None) -> str | None:
+    """A sentence of the assistant, in time, with half of the policy's own words: the act, perhaps, in other words."""
+    if not _open(case, case.rule.requires):
+        return None
+    wanted = subject(case.policy)
+    for event in case.dialogue.events:
+        in_time = (event.at, 0) > after and (deadline is None or event.at < deadline.at[0])
+        if event.kind == "assistant" and in_time and (last is None or event.turn <= last):
+            for s in event.prepared.sentences:
+                text = event.prepared.text[s.start : s.end].strip()
+                if 2 * len(wanted & s.stems) >= max(2, len(wanted)) and not denies(text):
+                    return text
+    return None
 
 
 def _joined(parts: Sequence[Finding]) -> Finding:

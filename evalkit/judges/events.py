@@ -13,6 +13,7 @@ from typing import Any, Literal
 from evalkit.core.types import Evidence, Message, Scenario, ToolCall, Trajectory
 from evalkit.judges.answer import Prepared
 
+_GOOD = ("success", "ok", "verified", "allowed", "match", "valid", "authenticated", "approved")
 QUOTE = 240
 """Most characters of a tool's result that are quoted as evidence."""
 _FAILED = re.compile(
@@ -142,5 +143,5 @@ def is_failure(result: str) -> bool:
     if not isinstance(found, dict):
         return False
     status = str(found.get("status", "")).lower()
-    no = any(found.get(key) is False for key in ("success", "ok", "verified", "allowed"))
+    no = any(key in found and (found[key] is False or str(found[key]).lower() in ("no", "false")) for key in _GOOD)
     return bool(found.get("error") or found.get("errors") or no or status in _BAD_STATUS)

