@@ -28,6 +28,7 @@ JUDGES = {
     "leakage-words": "evalkit.judges.leakage:make_leakage_words",
     "utility": "evalkit.judges.leakage:make_utility",
     "refusal": "evalkit.judges.refusal:make",
+    "conduct": "evalkit.judges.conduct:make",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
 GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}

@@ -95,7 +95,7 @@ def test_a_hash_of_files_depends_on_names_and_bytes(tmp_path):
 def test_a_byte_order_mark_is_no_content(tmp_path):
     mark = b"\xef\xbb\xbf"
     (tmp_path / "s.yaml").write_bytes(mark + SUITE.encode())
-    assert content.load_yaml(tmp_path / "s.yaml", Suite).judges == ("leakage",)
+    assert content.load_yaml(tmp_path / "s.yaml", Suite).judges[0].judge == ("leakage",)
     (tmp_path / "s.json").write_bytes(mark + b'{"a": 1}')
     assert content.load_json(tmp_path / "s.json") == {"a": 1}
     (tmp_path / "s.jsonl").write_bytes(mark + b'{"a": 1}\n')

@@ -6,15 +6,16 @@ Knows how to find suites, describe their options and draw a stratified sample; n
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evalkit import content, registry
 from evalkit.core.errors import ContentError, UsageError, unknown
 from evalkit.core.types import CONTEXT_SLOT, Context, Model, Scenario
+from evalkit.core.when import JudgeUse
 
 
 class Option(Model):
@@ -35,10 +36,20 @@ class Suite(Model):
     description: str
     license: str
     generator: str
-    judges: tuple[str, ...] = Field(min_length=1)
+    judges: tuple[JudgeUse, ...] = Field(min_length=1)
+    """Names, or records with a condition: `{judge: refusal, when: {attack: [benign, indirect]}}`."""
     options: dict[str, Option] = Field(default_factory=dict)
     prompts: dict[str, Any] = Field(default_factory=dict)
     """Words that the generator puts together; reviewed by policy people, so they are content."""
+
+    @field_validator("judges")
+    @classmethod
+    def _once(cls, uses: tuple[JudgeUse, ...]) -> tuple[JudgeUse, ...]:
+        named = [use.title for use in uses]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"judge {name!r} twice; put what it is for into one `when`: lists are alternatives")
+        return uses
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,21 @@ def build(name: str, options: Mapping[str, str], data: str | None = None) -> Sce
     if data is not None and data.endswith(".jsonl"):
         return from_file(suite, Path(data), chosen)
     make: Callable[[Suite, Mapping[str, str], str | None], ScenarioSet] = registry.lookup("generators", suite.generator)
-    return make(suite, chosen, data)
+    built = make(suite, chosen, data)
+    own = data is None and not options
+    return silent(built, fail=own)
+
+
+def silent(scenarios: ScenarioSet, *, fail: bool) -> ScenarioSet:
+    """The same set with a note on every condition of a judge that no scenario meets.
+
+    For a suite's own scenarios that is a `ContentError`: a misspelt condition would silence its judge without a word.
+    """
+    conditions = [(use.title, use.when) for use in scenarios.suite.judges if use.when is not None]
+    unmet = [f"judge {name}: when: {what}" for name, when in conditions for what in when.unmet(scenarios.read())]
+    if unmet and fail:
+        raise ContentError(f"{content.find('benchmarks', scenarios.suite.id, 'suite.yaml')}: {'; '.join(unmet)}")
+    return replace(scenarios, notes=(*scenarios.notes, *unmet)) if unmet else scenarios
 
 
 def choose(suite: Suite, options: Mapping[str, str]) -> dict[str, str]:
@@ -157,7 +182,7 @@ def from_file(suite: Suite, path: Path, options: Mapping[str, str]) -> ScenarioS
             raise ContentError(f"{path}: scenario {s.id!r} needs context {s.context!r}, which is not in {beside}")
     if not seen:
         raise ContentError(f"{path}: no scenarios in it")
-    return ScenarioSet(suite, lambda: content.read_jsonl(path, Scenario), contexts, options)
+    return silent(ScenarioSet(suite, lambda: content.read_jsonl(path, Scenario), contexts, options), fail=False)
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, str]:

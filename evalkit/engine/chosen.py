@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit import registry
+from evalkit import content, registry
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import TargetOptions
+from evalkit.core.when import JudgeUse, When
+from evalkit.engine.compose import Composition, composed
 from evalkit.engine.play import Price
-from evalkit.judges import panel, rubric, rubricfile
+from evalkit.judges import cascade, panel, rubric, rubricfile
 from evalkit.targets import spec as targets
 from evalkit.targets import wrap
 
@@ -43,10 +45,15 @@ class Bench:
     targets: Sequence[Target] = ()
 
 
-def make(names: Iterable[str], wish: JudgeWish, cache: Path | None = None) -> Bench:
-    """Judges of these names. A rubric needs a model; a model needs a rubric. `UsageError` otherwise."""
-    wanted = list(names)
-    twice = next((n for n in wanted if wanted.count(n) > 1), None)
+def make(uses: Iterable[str | JudgeUse], wish: JudgeWish, cache: Path | None = None) -> Bench:
+    """Judges of these names, with their conditions and as the cascades that suite.yaml makes of them.
+
+    A rubric needs a model; a model needs a rubric. `UsageError` otherwise.
+    """
+    chosen = [JudgeUse.model_validate(u) if isinstance(u, str) else u for u in uses]
+    wanted = list(dict.fromkeys(n for u in chosen for n in u.judge))
+    titles = [u.title for u in chosen]
+    twice = next((n for n in titles if titles.count(n) > 1), None)
     if twice is not None:
         raise UsageError(f"judge {twice!r} is named twice")
     rubrics = [rubricfile.load(n.removeprefix(PREFIX)) for n in wanted if n.startswith(PREFIX)]
@@ -61,17 +68,42 @@ def make(names: Iterable[str], wish: JudgeWish, cache: Path | None = None) -> Be
             f"--judge-model {wish.models[0]}: no judge here asks a model; add --judge (there are: {there})"
         )
     models = [_wrapped(m, wish, cache) for m in wish.models]
-    by_rubric = iter([_of_rubric(r, models, wish) for r in rubrics])
-    found = [next(by_rubric) if n.startswith(PREFIX) else registry.lookup("judges", n)() for n in wanted]
-    return Bench(found, models)
+    made = {PREFIX + r.id: _of_rubric(r, models, wish) for r in rubrics}
+    made |= {n: registry.lookup("judges", n)() for n in wanted if not n.startswith(PREFIX)}
+    judges = tuple(made[u.judge[0]] if len(u.judge) == 1 else _cascade(u, [made[n] for n in u.judge]) for u in chosen)
+    names = [j.name for j in judges]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two judges are called {twice!r}; verdicts would not tell them apart")
+    return Bench(_composition(judges, [u.when for u in chosen]), models)
 
 
 def together(suite: Bench, wished: Bench) -> Bench:
     """The wished judges, and those of the suite that judge something else."""
     taken = {getattr(j, "criterion", None) for j in wished.judges} - {None}
     names = {j.name for j in wished.judges}
-    kept = [j for j in suite.judges if getattr(j, "criterion", None) not in taken and j.name not in names]
-    return Bench([*kept, *wished.judges], [*suite.targets, *wished.targets])
+    kept = [
+        (j, when)
+        for j, when in composed(suite.judges).pairs()
+        if getattr(j, "criterion", None) not in taken and j.name not in names
+    ]
+    pairs = [*kept, *composed(wished.judges).pairs()]
+    return Bench(_composition([j for j, _ in pairs], [w for _, w in pairs]), [*suite.targets, *wished.targets])
+
+
+def _composition(judges: Sequence[Judge], conditions: Sequence[When | None]) -> Composition:
+    return Composition(tuple(judges), tuple(conditions) if any(conditions) else ())
+
+
+def _cascade(use: JudgeUse, stages: Sequence[Judge]) -> Judge:
+    calibrated = {name: _calibration(name, file) for name, file in use.calibration.items()}
+    return cascade.of(use.title, [(stage, calibrated.get(name)) for name, stage in zip(use.judge, stages, strict=True)])
+
+
+def _calibration(judge: str, file: str) -> Path:
+    """A path as given, or a file beside the judge's own."""
+    path = Path(file)
+    return path if path.is_absolute() or path.exists() else content.find("judges", judge, file)
 
 
 def has_price(wish: JudgeWish) -> bool:

@@ -25,6 +25,7 @@ from evalkit.core.types import (
     Verdict,
     render,
 )
+from evalkit.engine.compose import Composition
 
 CHARACTERS_PER_TOKEN = 4
 FIRST: Mapping[Criterion, Criterion] = {
@@ -71,14 +72,16 @@ async def play(
 async def assess(
     judges: Sequence[Judge], scenario: Scenario, trajectory: Trajectory, contexts: Mapping[str, Context]
 ) -> list[Verdict]:
-    """What the judges say; nothing for a trajectory that failed. A judge that raises, or that quotes what is not
-    there, gives an `error` verdict. Judges that answer at once are not awaited: most samples see no other kind.
+    """What the judges say (of a composition: those of this scenario); nothing for a trajectory that failed.
+
+    A judge that raises, or that quotes what is not there, gives an `error` verdict. Judges that answer at once are not
+    awaited: most samples see no other kind.
     """
     if trajectory.failure is not None:
         return []
     context = contexts.get(scenario.context) if scenario.context is not None else None
     found: list[Verdict] = []
-    for judge in judges:
+    for judge in judges.of(scenario) if isinstance(judges, Composition) else judges:
         try:
             said = judge.judge(scenario, trajectory, context)
             if inspect.isawaitable(said):
@@ -193,7 +196,9 @@ def _errors(judge: Judge, scenario: Scenario, trajectory: Trajectory, reason: st
     """One error verdict for each thing the judge should have judged; one in all where that is not known."""
     criterion = getattr(judge, "criterion", None) or "non_disclosure"
     of = {"non_disclosure": scenario.secrets, "utility": scenario.shareable}
-    facts: Sequence[str | None] = [f.id for f in of.get(criterion, ())]
+    things: Sequence[tuple[str | None, str | None]] = [(None, f.id) for f in of.get(criterion, ())]
+    if criterion == "policy":
+        things = [(p.id, None) for p in scenario.policies]
     return [
         Verdict(
             scenario_id=scenario.id,
@@ -202,8 +207,9 @@ def _errors(judge: Judge, scenario: Scenario, trajectory: Trajectory, reason: st
             judge_version=judge.version,
             criterion=criterion,
             outcome="error",
+            policy_id=policy,
             fact_id=fact,
             reason=reason,
         )
-        for fact in facts or [None]
+        for policy, fact in things or [(None, None)]
     ]

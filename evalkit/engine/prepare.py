@@ -23,10 +23,11 @@ from evalkit import content
 from evalkit.benchmarks import suites
 from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
-from evalkit.core.protocols import Judge, Target
+from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
 from evalkit.engine import chosen
 from evalkit.engine.chosen import Bench, JudgeWish
+from evalkit.engine.compose import Composition, composed
 from evalkit.engine.play import Price
 from evalkit.engine.run import Budget, Run
 from evalkit.targets import spec as targets
@@ -83,7 +84,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         content=content_digest,
         model=asked.name,
         params=params,
-        judges={j.name: j.version for j in judges},
+        judges=composed(judges).versions(),
         options=dict(scenarios.options),
         fingerprint=getattr(asked if wish.revise else target, "fingerprint", None),
         seed=wish.seed,
@@ -110,9 +111,9 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     return run, wish.out or Path("runs") / f"{spec.suite}-{_slug(spec.model)}-{spec.digest()}"
 
 
-def judges_of(scenarios: ScenarioSet) -> list[Judge]:
-    """The judges that suite.yaml names."""
-    return list(chosen.make(scenarios.suite.judges, JudgeWish()).judges)
+def judges_of(scenarios: ScenarioSet) -> Composition:
+    """The judges that suite.yaml names, each with its condition."""
+    return composed(chosen.make(scenarios.suite.judges, JudgeWish()).judges)
 
 
 def cache_file() -> Path:
@@ -191,7 +192,7 @@ def parse_price(text: str | None, option: str = "--price") -> Price | None:
 def _bench(suite: Suite, wish: Wish) -> Bench:
     """The judges of the suite, but for those that `--judge` replaces."""
     judging = wish.judging
-    in_suite = any(n.startswith(chosen.PREFIX) for n in suite.judges)
+    in_suite = any(n.startswith(chosen.PREFIX) for use in suite.judges for n in use.judge)
     named = any(n.startswith(chosen.PREFIX) for n in judging.names)
     for_suite = judging if in_suite else replace(judging, models=())
     bench = chosen.make(suite.judges, for_suite, wish.cache)

@@ -18,6 +18,7 @@ from evalkit.core.protocols import Judge
 from evalkit.core.types import Record, RunSpec, Scenario, Verdict
 from evalkit.engine import chosen, store
 from evalkit.engine.chosen import Bench
+from evalkit.engine.compose import WHEN, composed
 from evalkit.engine.corrected import applied
 from evalkit.engine.play import assess
 from evalkit.engine.run import Observer, Progress, close, criteria_of, watch
@@ -41,7 +42,7 @@ def outdated(path: Path) -> list[str]:
     """The judges of the run that asked no model and have another version now."""
     there = store.chosen_judges(path)
     names = [n for n in there if not n.startswith(chosen.PREFIX)]
-    return [n for n in names if chosen.make([n], chosen.JudgeWish()).judges[0].version != there[n]]
+    return [n for n in names if _version(n) != there[n].partition(WHEN)[0]]
 
 
 async def rejudge(
@@ -62,7 +63,7 @@ async def rejudge(
         raise UsageError(f"{path}: no finished sample to judge")
     lines = store.raw_verdicts(path)
     keep = _kept(path, lines, bench.judges)
-    judges = {**keep, **{j.name: j.version for j in bench.judges}}
+    judges = {**keep, **composed(bench.judges).versions()}
     scenarios = list(read_jsonl(path / "scenarios.jsonl", Scenario))
     progress = Progress(len(done), Summary(_criteria(bench.judges, keep)))
     work = _Work(folder, bench.judges, retry_errors, progress)
@@ -94,7 +95,7 @@ class _Work:
     """The samples of one re-judging, several at once."""
 
     def __init__(self, folder: RunFolder, judges: Sequence[Judge], retry_errors: bool, progress: Progress) -> None:
-        self.folder, self.judges, self.retry_errors, self.progress = folder, judges, retry_errors, progress
+        self.folder, self.judges, self.retry_errors, self.progress = folder, composed(judges), retry_errors, progress
         self.torn: Key | None = folder.last_judged()
         self.contexts = store.contexts(folder.path)
 
@@ -106,7 +107,7 @@ class _Work:
 
     async def _one(self, record: Record) -> None:
         key = (record.trajectory.scenario_id, record.trajectory.epoch)
-        todo = [j for j in self.judges if key == self.torn or self._missing(j, record.verdicts)]
+        todo = [j for j in self.judges.of(record.scenario) if key == self.torn or self._missing(j, record.verdicts)]
         names = {j.name for j in todo}
         said: Sequence[Verdict] = ()
         if todo and record.trajectory.failure is None:
@@ -118,6 +119,10 @@ class _Work:
     def _missing(self, judge: Judge, verdicts: Iterable[Verdict]) -> bool:
         of_it = [v for v in verdicts if v.judge == judge.name]
         return not of_it or (self.retry_errors and any(v.outcome == "error" for v in of_it))
+
+
+def _version(judge: str) -> str:
+    return chosen.make([judge], chosen.JudgeWish()).judges[0].version
 
 
 def _kept(path: Path, lines: Mapping[Key, Sequence[bytes]], judges: Sequence[Judge]) -> dict[str, str]:

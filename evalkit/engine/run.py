@@ -15,6 +15,7 @@ from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import store
+from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
 from evalkit.engine.play import CHARACTERS_PER_TOKEN, Price, assess, play
 from evalkit.engine.store import Key, RunFolder
@@ -99,7 +100,8 @@ class Run:
     ) -> tuple[dict[str, Any], str | None]:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
-        progress = Progress(self.planned, Summary(criteria_of(self.judges)))
+        judges = composed(self.judges)
+        progress = Progress(self.planned, Summary(judges.criteria(), judges.criteria))
         done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from evalkit.content import jsonl_lines, load_json, read_jsonl
 from evalkit.core.errors import ContentError, StoreError
 from evalkit.core.types import Context, Record, RunSpec, Scenario, Trajectory, Verdict
+from evalkit.engine.compose import WHEN
 
 Key = tuple[str, int]
 """Scenario id and epoch."""
@@ -267,7 +268,7 @@ def parse_verdicts(lines: Iterable[bytes], judges: Mapping[str, str] | None = No
             v = Verdict.model_validate_json(line)
         except ValidationError as e:
             raise StoreError(f"not a verdict: {line[:200]!r}: {e.errors()[0]['msg']}") from e
-        if judges and judges.get(v.judge) != v.judge_version:
+        if judges and judges.get(v.judge, "").partition(WHEN)[0] != v.judge_version:
             continue
         last[v.judge, v.criterion, v.policy_id, v.fact_id] = v
     return tuple(last.values())

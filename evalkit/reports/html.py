@@ -213,4 +213,4 @@ def _hash(text: str) -> str:
 
 
 def _seen(metric: Metric) -> bool:
-    return metric.n + metric.errors > 0
+    return metric.n + metric.errors + metric.abstained > 0

@@ -97,10 +97,12 @@ def test_grades_are_a_mean_with_an_interval_and_errors_stand_beside_it():
 
 
 def test_policies_that_never_came_into_play_are_no_part_of_the_violation_rate():
-    summary = Summary(frozenset({"adherence"}))
+    summary = Summary(frozenset({"policy"}))
     said = ["violation", "compliant", "compliant", "not_applicable", "error"]
-    summary.add(SCENARIO, ANSWER, [of("adherence", o, policy=f"p{i}") for i, o in enumerate(said)])
-    m = summary.metric("violation_rate")
+    policies = tuple(Policy(id=f"p{i}", text="x", kind="obligation") for i in range(len(said)))
+    scenario = SCENARIO.model_copy(update={"policies": policies})
+    summary.add(scenario, ANSWER, [of("policy", o, policy=f"p{i}") for i, o in enumerate(said)])
+    m = summary.metric("policy_violation_rate")
     assert (m.value, m.n, m.errors) == (1 / 3, 3, 1)
 
 

@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -148,3 +149,16 @@ def test_in_words_names_the_lowest_and_the_highest(make_run):
     assert "scripted/tells-all most often (100.0% of 8" in text
     assert "scripted/refuses conveyed 0.0% of what it may tell and refused 100.0% of harmless questions" in text
     assert text.endswith("no sample ended in an error.")
+
+
+def test_what_judges_left_open_has_its_own_column_only_where_there_is_some():
+    kept = Metric(name="all_policies_kept_rate", value=0.5, low=0.2, high=0.8, n=8, errors=1, abstained=3)
+    broken = {"name": "policy_violation_rate", "value": 0.25, "low": 0.1, "high": 0.5, "n": 12}
+    by_kind = [{**broken, "slice": {"policy_kind": k}} for k in ("obligation", "prohibition")]
+    shown = terminal.table(summary(abstained=3, metrics=[kept.model_dump(), broken, *by_kind]))
+    assert "errors  abstained" in shown
+    assert re.search(r"All policies kept +all +50\.0% +20\.0 to 80\.0 +8 +1 +3\n", shown)
+    assert re.search(r"Policies broken +all .*\n +obligation .*\n +prohibition ", shown)
+    assert "samples left open by a judge: 3" in shown
+    assert max(map(len, shown.splitlines())) <= tables.WIDTH
+    assert "abstained" not in terminal.table(summary(leakage=0.2))
