@@ -281,7 +281,7 @@ class Metric(Model):
     high: float | None = None
     n: int
     errors: int = 0
-    abstained: int = 0
+    abstained: int = Field(default=0, exclude_if=lambda n: n == 0)  # written only where there is some
     """Left open by the judges: no pass, no violation and no error, so in neither `n` nor `errors`."""
 
 
