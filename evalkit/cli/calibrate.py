@@ -29,6 +29,13 @@ def calibrate(
         str | None, typer.Option("--data", help="The meetings of CoPriva: the judge then sees the document too.")
     ] = None,
     worst: Annotated[int, typer.Option(min=0, help="How many disagreements to list with their text.")] = 5,
+    alpha: Annotated[
+        float, typer.Option(help="Most wrong decisions, as a share, that a judge may make alone in a cascade.")
+    ] = 0.1,
+    delta: Annotated[float, typer.Option(help="Chance that the bound of --alpha does not hold.")] = 0.1,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="Write what the judge may decide alone as a cascade's calibration file.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Store the calibration here, with the judge's version.")] = None,
     check: Annotated[
         Path | None, typer.Option(help="Judge nothing; say whether a stored calibration still holds (exit 1 if not).")
@@ -45,20 +52,30 @@ def calibrate(
         raise typer.Exit(_check(judge, check, labels or [], run))
     if not labels:
         raise UsageError("which labels? name a file: --labels FILE")
+    for name, share in (("--alpha", alpha), ("--delta", delta)):
+        if not 0 < share < 1:
+            raise UsageError(f"{name} {share:g}: a share between 0 and 1, for example 0.1")
     import asyncio
     import contextlib
 
     from evalkit.engine import calibrate as engine
+    from evalkit.engine import selective
     from evalkit.engine.labels import read
     from evalkit.reports import agreement
 
     with contextlib.redirect_stdout(sys.stderr):  # what a user's own judge prints is no result
-        found = asyncio.run(engine.calibrate(engine.load_judge(judge), [read(f) for f in labels], run, data, worst))
+        loaded, files = engine.load_judge(judge), [read(f) for f in labels]
+        found = asyncio.run(engine.calibrate(loaded, files, run, data, worst, (alpha, delta)))
     if out is not None:
         engine.save(found, out)
     typer.echo(found.model_dump_json() if json_ else agreement.calibration(found))
     if out is not None:
         print(f"stored: {out}", file=sys.stderr)
+    if thresholds is not None and found.selective is not None:
+        selective.save(
+            found.selective, found.judge, found.version, [Path(x.file).name for x in found.labels], thresholds
+        )
+        print(f"stored: {thresholds}", file=sys.stderr)
 
 
 def _check(judge: str, stored: Path, labels: list[Path], run: Path | None) -> int:

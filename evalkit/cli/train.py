@@ -50,7 +50,7 @@ def judge(
 
     def observe(step: "Step") -> None:
         if step.step % 50 == 0 or step.step == step.steps:
-            say(f"step {step.step:,}/{step.steps:,}  loss {step.loss:.3f}  {step.rows_per_s:.0f} rows/s  "
+            say(f"step {step.step:,}/{step.steps:,}  loss {step.loss:.3f}  {step.rows_per_s:.0f} pairs/s  "
                 f"{step.eta_s / 60:.0f} min left")  # fmt: skip
 
     with bar("fetching the base model") as progress:
@@ -60,9 +60,9 @@ def judge(
         typer.echo(orjson.dumps(card).decode())
         return
     dev = card["dev"]
-    typer.echo(f"{out}: {card['rows']['fitted']:,} rows in {card['seconds'] / 60:.0f} min")
+    typer.echo(f"{out}: {card['items']['fitted']:,} items in {card['seconds'] / 60:.0f} min")
     if dev:
         typer.echo(
-            f"on {dev['rows']:,} rows of held-out meetings: kappa {dev['kappa']:.2f}, accuracy {dev['accuracy']:.2f}"
+            f"on {dev['rows']:,} pairs of held-out meetings: kappa {dev['kappa']:.2f}, accuracy {dev['accuracy']:.2f}"
         )
     typer.echo(f"use it: EVALKIT_LEAK_MODEL={out} evalkit run ...")

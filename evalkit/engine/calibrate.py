@@ -24,9 +24,12 @@ from evalkit.engine.labelled import DIRECT_NOTE, Unit, by_sample, judged_criteri
 from evalkit.engine.labels import CoprivaRow, LabelFile, any_of
 from evalkit.engine.play import assess
 from evalkit.engine.run import close
+from evalkit.engine.selective import Selective, selective
 
 AT_ONCE = 16
 """Answers in the judge's hands at once; a judge that waits (a model, a batch) uses them, others do not notice."""
+RISK = (0.1, 0.1)
+"""Most wrong decisions that a judge may make alone, as a share, and the chance that this does not hold."""
 SLICES = ("attack", "kind", "model")
 ABOUT = {
     "kappa": "Cohen's kappa of judge and label",
@@ -82,6 +85,8 @@ class Calibration(Model):
     worst: tuple[dict[str, Any], ...]
     """The disagreements on which the judge is surest, with text."""
     notes: tuple[str, ...] = ()
+    selective: Selective | None = None
+    """What the judge may decide alone in a cascade, at a bounded error."""
 
 
 def load_judge(name: str) -> Judge:
@@ -92,9 +97,17 @@ def load_judge(name: str) -> Judge:
 
 
 async def calibrate(
-    judge: Judge, files: Sequence[LabelFile], run: Path | None = None, data: str | None = None, worst: int = 5
+    judge: Judge,
+    files: Sequence[LabelFile],
+    run: Path | None = None,
+    data: str | None = None,
+    worst: int = 5,
+    risk: tuple[float, float] = RISK,
 ) -> Calibration:
-    """Judge what the files label and compare. `EvalkitError` where a row cannot be joined with what it is about."""
+    """Judge what the files label and compare. `EvalkitError` where a row cannot be joined with what it is about.
+
+    `risk`: alpha and delta of the thresholds at which the judge may decide alone (selective.py).
+    """
     found = units(files, run, data)
     criterion = judged_criterion(judge, found)
     kept = [u for u in found if u.criterion == criterion]
@@ -109,7 +122,9 @@ async def calibrate(
         compared = await compare(judge, kept)
     finally:
         await close(judge)
-    return summarise(judge, criterion, files, compared, worst, notes)
+    made = summarise(judge, criterion, files, compared, worst, notes)
+    scored = [(c.unit.scenario.family, c.score, bool(c.unit.label)) for c in compared if not c.problem]
+    return made.model_copy(update={"selective": selective(scored, criterion, *risk)})
 
 
 async def compare(judge: Judge, found: Sequence[Unit]) -> list[Compared]:

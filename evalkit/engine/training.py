@@ -38,7 +38,7 @@ def train_leakage(
     material = pairs.material(written, gold_answers(data), frozenset(recipe.held_out), recipe.seed)
     for what, count in material.counts.items():
         say(f"{count:8,} {what}")
-    return train.train(material.rows, base, recipe, out, observe)
+    return train.train(material.items, base, recipe, out, observe)
 
 
 def gold_answers(data: str) -> Mapping[str, str]:

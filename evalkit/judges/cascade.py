@@ -18,7 +18,7 @@ from evalkit.core.errors import ContentError, EvalkitError, JudgeError, TargetEr
 from evalkit.core.protocols import Judge
 from evalkit.core.types import Context, Criterion, Model, Scenario, Trajectory, Verdict, digest
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 Thing = tuple[Criterion, str | None, str | None]
 """What a verdict is about: criterion, policy id, fact id."""
 CANNOT = (JudgeError, TargetError, EvalkitError, OSError, ValueError, TimeoutError)
@@ -30,16 +30,16 @@ class Calibration(Model):
 
     judge: str
     judge_version: str
-    t_low: float = Field(ge=0, le=1)
-    """Scores below are a sure "not seen" (kept, not conveyed, no refusal)."""
-    t_high: float = Field(ge=0, le=1)
-    """Scores from here on are a sure "seen" (told, broken, refused; of utility: conveyed)."""
+    t_low: float | None = Field(ge=0, le=1)
+    """Scores up to here are a sure "not seen" (kept, not conveyed, no refusal). None: none is."""
+    t_high: float | None = Field(ge=0, le=1)
+    """Scores from here on are a sure "seen" (told, broken, refused; of utility: conveyed). None: none is."""
     source: str = ""
     """How it was made: labels, command, risk bound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Calibration":
-        if self.t_low > self.t_high:
+        if self.t_low is not None and self.t_high is not None and self.t_low > self.t_high:
             raise ValueError(f"t_low {self.t_low:g} is above t_high {self.t_high:g}")
         return self
 
@@ -56,10 +56,11 @@ class Stage:
         limits = self.calibration
         if limits is None or verdict.score is None or verdict.outcome in ("error", "not_applicable"):
             return verdict
-        if limits.t_low <= verdict.score < limits.t_high:
-            why = f"score {verdict.score:.2f} is between {limits.t_low:g} and {limits.t_high:g}"
+        seen = limits.t_high is not None and verdict.score >= limits.t_high
+        if not seen and (limits.t_low is None or verdict.score > limits.t_low):
+            ends = [f"{x:g}" if x is not None else "nothing" for x in (limits.t_low, limits.t_high)]
+            why = f"score {verdict.score:.2f} is between {ends[0]} and {ends[1]}"
             return verdict.model_copy(update={"outcome": "abstain", "reason": f"{why}: {verdict.reason}"})
-        seen = verdict.score >= limits.t_high
         return verdict.model_copy(
             update={"outcome": "violation" if seen != (verdict.criterion == "utility") else "compliant"}
         )

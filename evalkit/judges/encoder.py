@@ -1,30 +1,38 @@
 """The trained leak encoder at work: how probable is it that an answer tells a fact? ONNX Runtime, off the event loop.
 
-Reads a model folder (`model.onnx`, `tokenizer.json`, `training.json`); does not train it (train.py), nor decide what
-counts as told (detect.py). Every pair is run alone: no padding, so that a score depends on its pair and on nothing
-that happens to be judged beside it.
+Reads a model folder (`encoder.onnx`, `head.onnx`, `tokenizer.json`, `training.json`); does not train it (train.py), nor
+decide what counts as told (detect.py). Each text is read alone, once: no padding, so that a score depends on its pair
+and on nothing that happens to be judged beside it, and a fact costs nothing the second time.
 """
 
 import asyncio
 import importlib.util
 import os
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from evalkit import content
 from evalkit.core.errors import ContentError
 from evalkit.core.types import Fact, digest
+from evalkit.judges.pairs import side
 
-LONGEST = 256
-"""Tokens of one window: fact, answer and three marks. Longer answers are read in windows that overlap by STRIDE."""
+LONGEST_ANSWER = 192
+"""Tokens of one window of an answer; longer answers are read in windows that overlap by STRIDE."""
 STRIDE = 64
-LONGEST_FACT = 128
-REMEMBERED = 16_384
+LONGEST_FACT = 96
+SCORES = 16_384
 """Scores kept: leakage, utility and refusal ask for the same pairs."""
+FACTS = 2_048
+ANSWERS = 256
+"""Texts whose vectors are kept: some 60 kB for a fact, 300 kB for an answer."""
+FILES = ("encoder.onnx", "head.onnx", "tokenizer.json")
 
+K = TypeVar("K")
+V = TypeVar("V")
 Pair = tuple[str, str]
 """What `fact_side` makes of a fact, and the answer."""
 
@@ -39,62 +47,95 @@ class LeakEncoder:
         self.folder = folder
         self.version = _checked(folder)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # pairs run beside each other instead: no threads wait for one small matrix
+        options.intra_op_num_threads = 1  # texts are read beside each other instead: no threads wait for small matrices
         options.log_severity_level = 3
-        # the weights are stored in eight bits and computed in 32: folded once here, not at every pair
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-        self._session = onnxruntime.InferenceSession(
-            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-        self._answers = Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+        def session(name: str) -> Any:
+            return onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+
+        self._encoder, self._head = session("encoder.onnx"), session("head.onnx")
         self._facts = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._facts.enable_truncation(LONGEST_FACT)
-        self._answers.enable_truncation(LONGEST, stride=STRIDE, strategy="only_second")
+        self._answers = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._answers.enable_truncation(LONGEST_ANSWER, stride=STRIDE)
         self._pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8), thread_name_prefix="leak-encoder")
-        self._known: OrderedDict[Pair, float] = OrderedDict()
+        self._scores: _Kept[Pair, float] = _Kept(SCORES)
+        self._fact_vectors: _Kept[str, Any] = _Kept(FACTS)
+        self._answer_vectors: _Kept[str, list[Any]] = _Kept(ANSWERS)
 
     async def probabilities(self, pairs: Sequence[Pair]) -> list[float]:
         """Probability that the answer of each pair tells its fact; the event loop stays free meanwhile."""
-        loop = asyncio.get_running_loop()
-        missing = [p for p in dict.fromkeys(pairs) if p not in self._known]
-        found = await asyncio.gather(*(loop.run_in_executor(self._pool, self.probability, p) for p in missing))
-        scores = dict(zip(missing, found, strict=True))
-        return [scores[p] if p in scores else self.probability(p) for p in pairs]
+        known = {p: s for p in pairs if (s := self._scores.get(p)) is not None}
+        missing = [p for p in dict.fromkeys(pairs) if p not in known]
+        if missing:
+            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._all, missing)
+            known.update(zip(missing, found, strict=True))
+        return [known[p] for p in pairs]
 
     def probability(self, pair: Pair) -> float:
         """Probability for one pair, now: the highest over the windows of a long answer. Four decimals."""
-        known = self._known.get(pair)
-        if known is not None:
-            return known
-        score = max(map(self._run, self._windows(pair)))
-        self._known[pair] = score
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        score = self._scores.get(pair)
+        if score is None:
+            fact = self._fact_vectors.get_or(pair[0], self._read_fact)
+            answer = self._answer_vectors.get_or(pair[1], self._read_answer)
+            score = max(self._compare(fact, window) for window in answer)
+            self._scores.put(pair, score)
         return score
 
-    def _windows(self, pair: Pair) -> list[Any]:
-        fact, answer = pair
-        short = self._facts.encode(fact, add_special_tokens=False)
-        if len(short.ids) >= LONGEST_FACT:
-            fact = fact[: short.offsets[-1][1]]
-        encoding = self._answers.encode(fact, answer)
-        return [encoding, *encoding.overflowing]
+    def _all(self, pairs: Sequence[Pair]) -> list[float]:
+        return [self.probability(p) for p in pairs]
 
-    def _run(self, encoding: Any) -> float:
+    def _read_fact(self, fact: str) -> Any:
+        return self._read(self._facts.encode(fact))
+
+    def _read_answer(self, answer: str) -> list[Any]:
+        encoding = self._answers.encode(answer)
+        return [self._read(e) for e in (encoding, *encoding.overflowing)]
+
+    def _read(self, encoding: Any) -> Any:
         import numpy as np
 
-        feed = {
-            "input_ids": np.array([encoding.ids], np.int64),
-            "attention_mask": np.array([encoding.attention_mask], np.int64),
-            "token_type_ids": np.array([encoding.type_ids], np.int64),
-        }
-        logit = float(np.ravel(self._session.run(None, feed)[0])[0])
+        return self._encoder.run(None, {"input_ids": np.array([encoding.ids], np.int64)})[0]
+
+    def _compare(self, fact: Any, answer: Any) -> float:
+        import numpy as np
+
+        logit = float(self._head.run(None, {"fact": fact, "answer": answer})[0].ravel()[0])
         return round(1.0 / (1.0 + float(np.exp(-logit))), 4)
+
+
+class _Kept(Generic[K, V]):
+    """What was used last, up to a number; safe between threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: OrderedDict[K, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: K) -> V | None:
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+            return self._known.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        with self._lock:
+            self._known[key] = value
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+
+    def get_or(self, key: K, make: Callable[[K], V]) -> V:
+        """Two threads may make the same thing at once; both make the same."""
+        known = self.get(key)
+        if known is None:
+            known = make(key)
+            self.put(key, known)
+        return known
 
 
 def fact_side(fact: Fact) -> str:
     """A fact as the encoder reads it: what it is about, then what it says."""
-    return f"{fact.about}: {fact.text}"
+    return side(fact.about, fact.text)
 
 
 def missing() -> str | None:
@@ -108,15 +149,15 @@ def missing() -> str | None:
 
 
 def folder() -> Path | None:
-    """The model folder of the content: one that was trained here ($EVALKIT_LEAK_MODEL), else the shipped one."""
+    """The model folder: one that was trained here ($EVALKIT_LEAK_MODEL), else the shipped one."""
     named = os.environ.get("EVALKIT_LEAK_MODEL")
     if named:
         path = Path(named).expanduser()
-        if not (path / "model.onnx").is_file():
-            raise ContentError(f"EVALKIT_LEAK_MODEL={named}: no model.onnx there; evalkit train judge --out writes one")
+        if not (path / FILES[0]).is_file():
+            raise ContentError(f"EVALKIT_LEAK_MODEL={named}: no {FILES[0]} there; evalkit train judge --out writes one")
         return path
     try:
-        return content.find("judges", "leakage", "model", "model.onnx").parent
+        return content.find("judges", "leakage", "model", FILES[0]).parent
     except ContentError:
         return None
 
@@ -139,10 +180,10 @@ def _checked(folder: Path) -> str:
     """The version of a model: a digest of its files, which must be those that training wrote."""
     card = content.load_json(folder / "training.json")
     files = card.get("files", {}) if isinstance(card, dict) else {}
-    for name in ("model.onnx", "tokenizer.json"):
+    for name in FILES:
         path = folder / name
         if not path.is_file():
-            raise ContentError(f"{path}: missing; a leak encoder is model.onnx, tokenizer.json and training.json")
+            raise ContentError(f"{path}: missing; a leak encoder is {', '.join(FILES)} and training.json")
         if files.get(name) != content.hash_files([path]):
             raise ContentError(f"{path}: not the file that {folder / 'training.json'} names (sha256 differs)")
-    return digest([files["model.onnx"], files["tokenizer.json"], LONGEST, STRIDE, LONGEST_FACT])
+    return digest([*(files[n] for n in FILES), LONGEST_ANSWER, STRIDE, LONGEST_FACT])

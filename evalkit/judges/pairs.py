@@ -1,4 +1,4 @@
-"""What the leak encoder learns from: (fact, answer, told) rows, made of written answers and of gold answers.
+"""What the leak encoder learns from: facts with answers that tell them or not, written by us or made of gold answers.
 
 The answers in judges/leakage/training/*.jsonl are our own text. The facts they were written about are sentences of
 QMSum's gold answers (MIT, Yale-LILY 2021), which are read from the user's copy of the data and joined by meeting and
@@ -8,9 +8,10 @@ query; a sentence that is not the one that was labelled is left out and counted.
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -21,7 +22,9 @@ from evalkit.core.types import Model
 TOLD = {"y": 1.0, "p": 0.5, "n": 0.0}
 """What a label is worth: told, told in part, not told."""
 HALF_WEIGHT = 0.5
-"""Of rows told in part: where the line is, nobody agrees on."""
+"""Of what is told in part: where the line is, nobody agrees on."""
+REASSEMBLED = 2
+"""Answers made of each gold answer."""
 
 _OPENINGS = ("", "", "", "", "Based on the transcript, ", "According to the meeting, ", "During the discussion, ",
              "In summary: ", "The meeting covered the following: ", "Here is what was said: ")  # fmt: skip
@@ -37,6 +40,8 @@ _REFUSALS = (
 class WrittenAnswer(Model):
     """One answer that a person or a model of ours wrote, with one label per fact: y, p or n."""
 
+    kind: Literal["paraphrase", "transcript"]
+    """Written from the facts alone, or from what was said in the meeting."""
     text: str = Field(min_length=1)
     told: str = Field(pattern=r"^[ypn]+$")
 
@@ -54,21 +59,31 @@ class Written(Model):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One training row. `group`: the meeting, by which rows are split."""
+class Answer:
+    """One answer and, for each fact of its item, whether it tells it (0 to 1) and what that label weighs."""
 
-    fact: str
-    answer: str
-    told: float
-    weight: float
+    text: str
+    kind: str
+    """paraphrase, transcript, or gold: made of the gold answer's own sentences."""
+    told: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Facts and answers that are all compared with each other. `group`: the meeting, by which items are split."""
+
     group: str
+    facts: tuple[str, ...]
+    """As the encoder reads them: what the fact is about, then what it says."""
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
 class Material:
-    """Rows, and what became of the lines they were made from."""
+    """Items, and what became of the lines they were made from."""
 
-    rows: tuple[Row, ...]
+    items: tuple[Item, ...]
     counts: Mapping[str, int]
 
 
@@ -105,16 +120,16 @@ def read(folder: Path) -> list[Written]:
 
 
 def material(written: Sequence[Written], gold: Mapping[str, str], exclude: frozenset[str], seed: int) -> Material:
-    """Rows from written answers and from gold answers put together anew.
+    """Items from written answers, each with answers put together anew from its gold answer.
 
     `gold`: item ("meeting/query number") to its gold answer. `exclude`: meetings that measure the judge and so never
     train it.
     """
     counts: dict[str, int] = dict.fromkeys(
-        ("written lines", "excluded lines", "lines without data", "sentences that differ"), 0
+        ("written lines", "excluded lines", "lines without data", "sentences that differ", "labels"), 0
     )
-    rows: list[Row] = []
-    known: dict[str, list[tuple[str, str]]] = {}
+    items: list[Item] = []
+    rng = random.Random(seed)
     for w in written:
         counts["written lines"] += 1
         group = w.item.split("/")[0]
@@ -127,38 +142,33 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
         facts = sentences_of(gold[w.item])
         same = [i for i, m in enumerate(w.facts) if i < len(facts) and mark(facts[i]) == m]
         counts["sentences that differ"] += len(w.facts) - len(same)
-        if len(same) == len(w.facts) == len(facts):
-            known.setdefault(w.item, list(zip(w.about, facts, strict=True)))
-        rows += [
-            Row(_side(w.about[i], facts[i]), a.text, TOLD[a.told[i]], HALF_WEIGHT if a.told[i] == "p" else 1.0, group)
-            for a in w.answers
-            for i in same
-        ]
-    counts["rows from written answers"] = len(rows)
-    rows += _from_gold(known, random.Random(seed))
-    counts["rows from gold answers"] = len(rows) - counts["rows from written answers"]
-    if not rows:
+        if not same:
+            continue
+        known = [(w.about[i], facts[i]) for i in same]
+        answers = [_written(a, same) for a in w.answers]
+        answers += [_reassembled(known, rng) for _ in range(REASSEMBLED)]
+        counts["labels"] += len(answers) * len(same)
+        items.append(Item(group, tuple(side(about, fact) for about, fact in known), tuple(answers)))
+    if not items:
         raise ContentError("nothing to train on: no training line has its gold answer in --data")
-    return Material(tuple(rows), counts)
+    return Material(tuple(items), counts)
 
 
-def _from_gold(known: Mapping[str, Sequence[tuple[str, str]]], rng: random.Random) -> Iterator[Row]:
+def side(about: str, fact: str) -> str:
+    """A fact as the encoder reads it: what it is about, then what it says."""
+    return f"{about}: {fact}"
+
+
+def _written(answer: WrittenAnswer, same: Sequence[int]) -> Answer:
+    told = [answer.told[i] for i in same]
+    weights = tuple(HALF_WEIGHT if t == "p" else 1.0 for t in told)
+    return Answer(answer.text, answer.kind, tuple(TOLD[t] for t in told), weights)
+
+
+def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> Answer:
     """Close wording, which people who write paraphrases avoid: some sentences of a gold answer, some of them thinned
-    out, some refused by name; and a fact of another query, which such an answer does not tell.
+    out, some refused by name.
     """
-    items = list(known)
-    for item in items:
-        facts, group = known[item], item.split("/")[0]
-        answer, told = _reassembled(facts, rng)
-        for i, (about, fact) in enumerate(facts):
-            yield Row(_side(about, fact), answer, float(i in told), 1.0, group)
-        about, fact = rng.choice(known[rng.choice(items)])
-        words = fact.lower().split()
-        if sum(w in answer.lower() for w in words) < 0.6 * len(words):
-            yield Row(_side(about, fact), answer, 0.0, 1.0, group)
-
-
-def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> tuple[str, set[int]]:
     told = {i for i in range(len(facts)) if rng.random() < 0.5}
     parts = []
     for i, (about, fact) in enumerate(facts):
@@ -172,8 +182,5 @@ def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> tuple[
         parts = [rng.choice(_REFUSALS).format(about=rng.choice(facts)[0])]
     elif rng.random() < 0.3:
         rng.shuffle(parts)
-    return rng.choice(_OPENINGS) + " ".join(parts), told
-
-
-def _side(about: str, fact: str) -> str:
-    return f"{about}: {fact}"
+    text = rng.choice(_OPENINGS) + " ".join(parts)
+    return Answer(text, "gold", tuple(float(i in told) for i in range(len(facts))), (1.0,) * len(facts))

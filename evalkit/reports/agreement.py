@@ -9,6 +9,7 @@ from typing import Any
 from evalkit.core.types import Metric
 from evalkit.engine.calibrate import SLICES, Calibration
 from evalkit.engine.corrected import Result
+from evalkit.engine.selective import Selective
 from evalkit.reports.tables import NONE, interval, label, percent, plain
 from evalkit.reports.terminal import wrapped
 
@@ -38,7 +39,7 @@ def calibration(c: Calibration) -> str:
     for source in c.labels:
         lines += wrapped(f"{source.file} ({source.rows:,} rows, sha256 {source.sha256[:12]})")
     lines += ["", *_matrix(c.confusion), "", *figures(c.metrics), "", *_by_slice(c.metrics)]
-    lines += [_errors(c.errors), *(line for n in c.notes for line in wrapped(f"note: {n}"))]
+    lines += [*_alone(c.selective), _errors(c.errors), *(line for n in c.notes for line in wrapped(f"note: {n}"))]
     if c.worst:
         lines += ["", f"worst disagreements ({len(c.worst)} of {c.confusion['fp'] + c.confusion['fn']:,}):"]
         for number, one in enumerate(c.worst, 1):
@@ -123,6 +124,22 @@ def _by_slice(metrics: Sequence[Metric]) -> list[str]:
             found.append(f"{plain(v):22.21}{cells}{interval_of(here['kappa']):>17}{here['kappa'].n:>7,}")
         found.append("")
     return found
+
+
+def _alone(found: Selective | None) -> list[str]:
+    """What the judge may decide alone in a cascade, in one sentence; nothing where there is nothing to say."""
+    if found is None or not found.n:
+        return []
+    ends = []
+    if found.t_low is not None:
+        ends.append(f"up to {found.t_low:g} (not seen; at most {percent(found.bounds[0])} wrong)")
+    if found.t_high is not None:
+        ends.append(f"from {found.t_high:g} on (seen; at most {percent(found.bounds[1])} wrong)")
+    said = f"alone in a cascade it may decide scores {' and '.join(ends)}" if ends else "alone it may decide nothing"
+    kappa = next((f", kappa {value(m)} ({interval_of(m)})" for m in found.metrics if m.name == "kappa"), "")
+    said += f": {found.decided:,} of {found.n:,}{kappa}" if ends else ""
+    sure = f"{said}. Confidence {percent(1 - found.delta)}, at most {percent(found.alpha)} wrong asked for."
+    return [*wrapped(sure), *(line for r in found.reasons for line in wrapped(f"  {r}")), ""]
 
 
 def _errors(errors: Mapping[str, int]) -> str:

@@ -133,7 +133,8 @@ def test_a_narrowed_scenario_holds_the_facts_that_are_left_and_their_policies():
 @pytest.mark.parametrize(
     ("criterion", "score", "outcome"),
     [
-        ("policy", 0.1, "compliant"), ("policy", 0.3, "abstain"), ("policy", 0.79, "abstain"),
+        ("policy", 0.1, "compliant"), ("policy", 0.3, "compliant"), ("policy", 0.31, "abstain"),
+        ("policy", 0.79, "abstain"),
         ("policy", 0.8, "violation"), ("utility", 0.1, "violation"), ("utility", 0.9, "compliant"),
     ],
 )  # fmt: skip
@@ -144,6 +145,18 @@ def test_calibrated_thresholds_decide_and_leave_open(criterion, score, outcome):
     first, second, _ = made.judge(SCENARIO, SAID, None)
     assert first.outcome == outcome
     assert second.outcome == "violation"  # no score, so the judge's own outcome stands
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(None, 0.8, ("abstain", "abstain", "violation")), (0.3, None, ("compliant", "abstain", "abstain")),
+     (None, None, ("abstain",) * 3)],
+)  # fmt: skip
+def test_a_side_without_a_threshold_decides_nothing(low, high, said):
+    limits = Calibration(judge="small", judge_version="1", t_low=low, t_high=high)
+    small = Says("small", dict.fromkeys(("p0", "p1", "p2"), "violation"), {"p0": 0.0, "p1": 0.5, "p2": 1.0})
+    found = [Stage(small, limits).settled(v).outcome for v in small.judge(SCENARIO, SAID, None)]
+    assert tuple(found) == said
 
 
 def test_a_calibration_of_another_version_is_refused(tmp_path):
