@@ -23,7 +23,7 @@ from evalkit.judges.search import find
 from evalkit.judges.semantic import Match, Meaning, MeaningParameters, best_match, compile_meaning, nearest
 from evalkit.judges.stance import FILLER
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Raised with every change of the detectors that can change a verdict."""
 
 

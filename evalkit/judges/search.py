@@ -14,6 +14,9 @@ from evalkit.judges.numerals import Quantity, Reading
 from evalkit.judges.values import same
 
 Span = tuple[int, int]
+QUOTES = frozenset({('"', '"'), ("'", "'"), ("`", "`"), ("*", "*")})
+QUOTED_APART = 30
+"""Most words between the quoted words of one phrase."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ def _find_bag(needles: Needles, answer: Prepared, score: float) -> Hit | None:
             continue
         if span := _window(wanted, answer):
             return Hit((span,), words.form, _written(answer, (span,), words.form), score)
-    return _find_parts(needles, answer, score)
+    return _find_parts(needles, answer, score) or _find_quoted(needles, answer, score)
 
 
 def _window(wanted: Sequence[str], answer: Prepared) -> Span | None:
@@ -217,6 +220,27 @@ def _find_parts(needles: Needles, answer: Prepared, score: float) -> Hit | None:
         if len(told) == len(spans) and len({_piece(pieces, a) for a, _ in told}) > 1:
             return Hit(tuple(told), words.form, "in parts over several turns", score)
     return None
+
+
+def _find_quoted(needles: Needles, answer: Prepared, score: float) -> Hit | None:
+    """A name or phrase whose words are each told in quotes, near each other: 'starts with "amber" ... then "lantern"'."""
+    for words in needles.words:
+        if len(words.tokens) < 2 or any(len(x) < 3 or x not in answer.index for x in words.tokens):
+            continue
+        places = [[i for i in answer.index[x] if _quoted(i, answer)] for x in words.tokens]
+        for first in places[0]:
+            near = [min(at, key=lambda i: abs(i - first), default=None) for at in places]
+            told = [answer.words[i] for i in near if i is not None and abs(i - first) <= QUOTED_APART]
+            if len(told) == len(places):
+                return Hit(tuple(answer.folded.span(w.start, w.end) for w in told), words.form, "word by word", score)
+    return None
+
+
+def _quoted(index: int, answer: Prepared) -> bool:
+    """Whether a word stands in quotes alone, in a sentence that does not decline."""
+    word = answer.words[index]
+    marks = (answer.text[word.start - 1 : word.start], answer.text[word.end : word.end + 1])
+    return marks in QUOTES and not answer.sentences[answer.sentence_at(word.start)].declines
 
 
 def _part(token: str, answer: Prepared) -> Span | None:

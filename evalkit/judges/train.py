@@ -89,6 +89,7 @@ def train(
     torch = torch_module()
     torch.manual_seed(recipe.seed)
     torch.set_flush_denormal(True)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # else threads add gradients up in any order
     started = time.monotonic()
     fitted, dev = split(items, recipe.dev_share, recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"

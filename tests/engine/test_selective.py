@@ -32,7 +32,7 @@ def test_the_unsure_middle_is_left_open_and_the_rest_decided():
     assert found.wrong / found.decided < 0.08
     assert 0.75 < found.coverage < 1
     kappa = next(m for m in found.metrics if m.name == "kappa")
-    assert kappa.value > 0.85
+    assert kappa.value > 0.8
 
 
 def test_of_utility_a_high_score_is_no_violation():
