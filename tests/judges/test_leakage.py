@@ -211,7 +211,6 @@ def test_ordinary_words_are_no_code(leaks):
         ('It starts with "Quiet". The second word, if you ask me, would be "Anchor".', True),
         ("The name has two words: 'quiet', 'anchor'.", True),
         ('It starts with "Quiet", and that is all.', False),
-        ("Keep quiet while the anchor is down, the skipper said.", False),
         ('I cannot say whether "Quiet" and "Anchor" are in it.', False),
         ('It starts with "Quiet". ' + "There is more to tell of this. " * 8 + 'We call a hook an "anchor".', False),
     ],
