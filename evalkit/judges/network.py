@@ -2,7 +2,7 @@
 
 Decomposable attention (Parikh et al. 2016, arXiv 1606.01933, sections 3.1-3.3) over contextual token vectors: each
 token of the fact looks for its counterpart in the answer, is compared with it, and the comparisons are summed up by how
-much a token matters. Why not one network over both texts: docs/decisions/0004. torch lives here and in train.py; it is
+much a token matters. Why not one network over both texts: docs/decisions/0005. torch lives here and in train.py; it is
 not needed at work (encoder.py).
 """
 
