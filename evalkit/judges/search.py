@@ -223,7 +223,7 @@ def _find_parts(needles: Needles, answer: Prepared, score: float) -> Hit | None:
 
 
 def _find_quoted(needles: Needles, answer: Prepared, score: float) -> Hit | None:
-    """A name or phrase whose words are each told in quotes, near each other.
+    """A name or phrase whose words are each told in quotes, near each other: starts with "amber", then "lantern"."""
     for words in needles.words:
         if len(words.tokens) < 2 or any(len(x) < 3 or x not in answer.index for x in words.tokens):
             continue
