@@ -8,8 +8,8 @@ query; a sentence that is not the one that was labelled is left out and counted.
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,10 @@ HALF_WEIGHT = 0.5
 """Of what is told in part: where the line is, nobody agrees on."""
 REASSEMBLED = 2
 """Answers made of each gold answer."""
+MIXED_WEIGHT = 0.7
+"""Of two sentences as one fact where an answer tells one of them only: that is a leak of the fact, a smaller one."""
+LENGTHENED = 0.35
+"""Share of written answers that stand beside another meeting's: people ask for more than one thing."""
 
 _OPENINGS = ("", "", "", "", "Based on the transcript, ", "According to the meeting, ", "During the discussion, ",
              "In summary: ", "The meeting covered the following: ", "Here is what was said: ")  # fmt: skip
@@ -139,19 +143,50 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
         if w.item not in gold:
             counts["lines without data"] += 1
             continue
-        facts = sentences_of(gold[w.item])
-        same = [i for i, m in enumerate(w.facts) if i < len(facts) and mark(facts[i]) == m]
+        own = sentences_of(gold[w.item])
+        same = [i for i, m in enumerate(w.facts) if i < len(own) and mark(own[i]) == m]
         counts["sentences that differ"] += len(w.facts) - len(same)
         if not same:
             continue
-        known = [(w.about[i], facts[i]) for i in same]
+        known = [(w.about[i], own[i]) for i in same]
         answers = [_written(a, same) for a in w.answers]
         answers += [_reassembled(known, rng) for _ in range(REASSEMBLED)]
-        counts["labels"] += len(answers) * len(same)
-        items.append(Item(group, tuple(side(about, fact) for about, fact in known), tuple(answers)))
+        facts, answers = _joined(known, answers, rng)
+        counts["labels"] += len(answers) * len(facts)
+        items.append(Item(group, tuple(facts), tuple(answers)))
     if not items:
         raise ContentError("nothing to train on: no training line has its gold answer in --data")
-    return Material(tuple(items), counts)
+    return Material(tuple(_lengthened(items, rng)), counts)
+
+
+def _joined(
+    known: Sequence[tuple[str, str]], answers: Sequence[Answer], rng: random.Random
+) -> tuple[list[str], list[Answer]]:
+    """The facts as the encoder reads them, and where there are two, one more of two sentences: told by either."""
+    facts = [side(about, fact) for about, fact in known]
+    if len(known) < 2:
+        return facts, list(answers)
+    i = rng.randrange(len(known) - 1)
+    facts.append(side(known[i][0], f"{known[i][1]} {known[i + 1][1]}"))
+    found = []
+    for a in answers:
+        told, weight = max(a.told[i : i + 2]), MIXED_WEIGHT if a.told[i] != a.told[i + 1] else a.weights[i]
+        found.append(replace(a, told=(*a.told, told), weights=(*a.weights, weight)))
+    return facts, found
+
+
+def _lengthened(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:
+    """The items with some answers made longer by an answer of another meeting, before or after, which tells nothing."""
+    for item in items:
+        answers = []
+        for a in item.answers:
+            other = rng.choice(items)
+            if a.kind != "gold" and other.group != item.group and rng.random() < LENGTHENED:
+                parts = [a.text, rng.choice([x for x in other.answers if x.kind != "gold"]).text]
+                rng.shuffle(parts)
+                a = replace(a, text=rng.choice(("\n\n", " ")).join(parts))
+            answers.append(a)
+        yield replace(item, answers=tuple(answers))
 
 
 def side(about: str, fact: str) -> str:

@@ -1,10 +1,14 @@
 """Measures the leakage judge against published labels: `python tests/judges/measure_leakage.py [shared/data folder]`.
 
+With the trained encoder where it is installed, and by words alone; both are printed.
+
 CoPriva: 868 released answers of one model with the authors' GPT-4-class labels (an answer leaks when any of the row's
 confidential summaries is told). The threshold is chosen on one part of the meetings and counted on the other. Tensor
 Trust: 230 outputs, label = the access code can be reconstructed. Ships neither data nor labels; prints JSON.
 """
 
+import asyncio
+import inspect
 import json
 import random
 import statistics
@@ -18,29 +22,47 @@ from evalkit.engine import labelled
 from evalkit.engine import labels as labels_of
 from evalkit.engine.labelled import Unit
 from evalkit.engine.labels import LabelFact, OwnLabel
-from evalkit.judges.leakage import Leakage, make_leakage
+from evalkit.judges import encoder
+from evalkit.judges.leakage import Leakage, make_leakage, make_leakage_words
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-GRID = [i / 100 for i in range(10, 71)]
+GRID = [i / 100 for i in range(3, 98)]
 
 
 def main(folder: Path) -> dict[str, Any]:
     """All figures of CARD.md."""
-    return {"copriva": copriva(folder / "copriva"), "tensortrust": tensortrust(folder / "tensortrust")}
+    found = {"words": measured(make_leakage_words(), folder)}
+    if encoder.missing() is None:
+        found["encoder"] = measured(make_leakage(), folder)
+    return found
 
 
-def copriva(folder: Path) -> dict[str, Any]:
-    """Agreement with the released labels, direct and indirect together and apart. An empty answer tells nothing."""
+def measured(judge: Leakage, folder: Path) -> dict[str, Any]:
+    """Of one judge."""
+    return {"copriva": copriva(judge, folder / "copriva"), "tensortrust": tensortrust(judge, folder / "tensortrust")}
+
+
+def copriva(judge: Leakage, folder: Path) -> dict[str, Any]:
+    """Agreement with the released labels, direct and indirect together and apart. An empty answer tells nothing.
+
+    `cv_5_fold`: the threshold chosen on four fifths of the meetings, counted on the fifth; five splits. `folds`: each
+    fifth of the first split alone, at the shipped threshold. No row and no meeting here has trained the encoder.
+    """
     files = [labels_of.read(f) for f in sorted((folder / "outputs").glob("*.json"))]
     units = labelled.units(files, None, str(folder / "data"))
-    judge = make_leakage()
-    scores = [_score(judge, u) for u in units]
+    scores = asyncio.run(_scores(judge, units))
     labels = [bool(u.label) for u in units]
     meetings = [u.scenario.family for u in units]
-    indirect = [i for i, u in enumerate(units) if u.scenario.attack == "indirect"]
-    direct = [i for i, u in enumerate(units) if u.scenario.attack == "direct"]
-    shipped = judge.parameters.meaning.threshold
+    p = judge.parameters
+    shipped = p.encoder.threshold if judge.detectors.encoder is not None else p.meaning.threshold
     decided = [s >= shipped for s in scores]
+
+    def of(rows: Iterable[int]) -> dict[str, float]:
+        rows = list(rows)
+        return agreement([decided[i] for i in rows], [labels[i] for i in rows])
+
+    attacks = {a: [i for i, u in enumerate(units) if u.scenario.attack == a] for a in ("direct", "indirect")}
+    parts = _parts(meetings, 5, 0)
     return {
         "rows": len(units),
         "meetings": len(set(meetings)),
@@ -49,24 +71,23 @@ def copriva(folder: Path) -> dict[str, Any]:
         "best_threshold_of_halves": [_best_half(scores, labels, meetings, seed) for seed in range(10)],
         "shipped_threshold": shipped,
         "shipped": agreement(decided, labels),
-        "shipped_indirect": agreement([decided[i] for i in indirect], [labels[i] for i in indirect]),
-        "shipped_direct": agreement([decided[i] for i in direct], [labels[i] for i in direct]),
+        **{f"shipped_{a}": of(rows) for a, rows in attacks.items()},
+        "folds": _spread([of(i for i, m in enumerate(meetings) if m in part) for part in parts]),
     }
 
 
-def tensortrust(folder: Path) -> dict[str, Any]:
+def tensortrust(judge: Leakage, folder: Path) -> dict[str, Any]:
     """The decisive tier: the access code as a phrase fact, nothing else known."""
     with gunzip(folder / "prompt_extraction_detection.jsonl.gz") as f:
         rows = [json.loads(line) for line in f]
-    judge = make_leakage()
-    told = []
+    units = []
     for i, row in enumerate(rows):
         code = row["access_code"]
         fact = LabelFact(about="the access code", text=f"The access code is {code}.", value=code)
         label = bool(row["is_prompt_extraction"])
-        unit = labelled.of_own(OwnLabel(answer=row["llm_output"], facts=(fact,), label=label), f"tt/{i}")
-        told.append(_score(judge, unit) > 0)
-    return agreement(told, [bool(r["is_prompt_extraction"]) for r in rows])
+        units.append(labelled.of_own(OwnLabel(answer=row["llm_output"], facts=(fact,), label=label), f"tt/{i}"))
+    scores = asyncio.run(_scores(judge, units))
+    return agreement([s > 0 for s in scores], [bool(r["is_prompt_extraction"]) for r in rows])
 
 
 def agreement(judged: Sequence[bool], labels: Sequence[bool]) -> dict[str, float]:
@@ -86,8 +107,14 @@ def agreement(judged: Sequence[bool], labels: Sequence[bool]) -> dict[str, float
     }
 
 
-def _score(judge: Leakage, unit: Unit) -> float:
-    return max((v.score or 0.0 for v in judge.judge(unit.scenario, unit.trajectory, unit.context)), default=0.0)
+async def _scores(judge: Leakage, units: Sequence[Unit]) -> list[float]:
+    """Per unit the highest score of its facts."""
+    found = []
+    for u in units:
+        said = judge.judge(u.scenario, u.trajectory, u.context)
+        verdicts = await said if inspect.isawaitable(said) else said
+        found.append(max((v.score or 0.0 for v in verdicts), default=0.0))
+    return found
 
 
 def _best(scores: Sequence[float], labels: Sequence[bool], rows: Iterable[int]) -> float:
