@@ -260,7 +260,15 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     for note in planned.notes:
         say(note)
     if dry_run:
-        calls = plan(planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price)
+        calls = plan(
+            planned.read,
+            planned.contexts,
+            planned.spec,
+            planned.concurrency,
+            wish.price,
+            planned.judges,
+            getattr(planned.target, "calls_each", 1),
+        )
         print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
         return 0
     with contextlib.redirect_stdout(sys.stderr), RunFolder.open(path, planned.spec) as folder:

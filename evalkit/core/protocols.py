@@ -37,6 +37,7 @@ class Judge(Protocol):
     A judge that waits for something (a model, a batch) is a coroutine function, or returns an awaitable when it has to.
     Optional, looked up with getattr: `criterion`, the one thing it judges; then an error of this judge is counted under
     it, and metrics that no judge of the run speaks of are left out. `async aclose()`, called once at the end.
+    `calls_for(scenario)`: how many calls of a model one answer takes, for `--dry-run`.
     """
 
     @property

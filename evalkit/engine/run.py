@@ -189,24 +189,41 @@ class Plan:
     """What `--dry-run` says. Tokens are estimates: four characters a token, every answer as long as it may be."""
 
     calls: int
+    """Of the target; of one that revises its answers, two for each."""
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    """Of the target alone."""
     seconds: float
+    judge_calls: int = 0
+    """Of judge models, when each thing is read once; a rubric may read some again, a cascade asks only what is open."""
 
 
 def plan(
-    read: ScenarioReader, contexts: Mapping[str, Context], spec: RunSpec, concurrency: int, price: Price | None
+    read: ScenarioReader,
+    contexts: Mapping[str, Context],
+    spec: RunSpec,
+    concurrency: int,
+    price: Price | None,
+    judges: Sequence[Judge] = (),
+    each: int = 1,
 ) -> Plan:
-    """Estimate a run without asking anything. Time: one second for an answer, `concurrency` at once."""
-    calls = characters = 0
+    """Estimate a run without asking anything. Time: one second for an answer, `concurrency` at once.
+
+    `each`: calls of the target for one sample.
+    """
+    calls = characters = judge_calls = 0
+    asked = composed(judges)
     for scenario in read():
-        calls += spec.epochs
-        characters += spec.epochs * sum(len(m.content) for m in render(scenario, contexts))
+        calls += spec.epochs * each
+        characters += spec.epochs * each * sum(len(m.content) for m in render(scenario, contexts))
+        for judge in asked.of(scenario):
+            asks = getattr(judge, "calls_for", None)
+            judge_calls += spec.epochs * asks(scenario) if asks is not None else 0
     prompt = characters // CHARACTERS_PER_TOKEN
     completion = calls * int(spec.params.get("max_tokens") or 512)
     cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
-    return Plan(calls, prompt, completion, cost, calls / concurrency)
+    return Plan(calls, prompt, completion, cost, (calls + judge_calls) / concurrency, judge_calls)
 
 
 def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:

@@ -120,6 +120,11 @@ class Cascade:
             waiting = None
         return case.verdicts()
 
+    def calls_for(self, scenario: Scenario) -> int:
+        """Most calls of models for one answer, as if every stage were asked about everything."""
+        asks = [getattr(s.judge, "calls_for", None) for s in self.stages]
+        return sum(ask(scenario) for ask in asks if ask is not None)
+
     async def aclose(self) -> None:
         """Close the stages that have something to close."""
         for stage in self.stages:

@@ -28,6 +28,10 @@ class Panel:
         """The members' notes."""
         return [note for m in self.members for note in m.notes]
 
+    def calls_for(self, scenario: Scenario) -> int:
+        """Calls of all members for one answer."""
+        return sum(m.calls_for(scenario) for m in self.members)
+
     async def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         """One verdict for each thing that the rubric is about, made of the members' verdicts."""
         said = await asyncio.gather(*(m.judge(scenario, trajectory, context) for m in self.members))

@@ -75,6 +75,10 @@ class RubricJudge:
         """What the manifest and summary should say."""
         return self.asker.notes
 
+    def calls_for(self, scenario: Scenario) -> int:
+        """Calls of the model for one answer, each thing read once."""
+        return len(_items(self.rubric, scenario))
+
     async def judge(self, scenario: Scenario, trajectory: Trajectory, context: Context | None) -> Sequence[Verdict]:
         """Verdicts in the order of facts or policies; a call that came to nothing is an `error` verdict of its own."""
         items = _items(self.rubric, scenario)

@@ -101,9 +101,10 @@ def line(progress: Progress, *, bar: bool = False) -> str:
 def planned(plan: Plan) -> str:
     """What `--dry-run` says."""
     cost = "unknown (give --price IN,OUT)" if plan.cost is None else f"${plan.cost:.2f}"
+    judges = f"judge models: at least {plan.judge_calls:,} calls, not in the cost\n" if plan.judge_calls else ""
     return (
         f"{plan.calls:,} calls, about {plan.prompt_tokens:,} prompt tokens and at most "
-        f"{plan.completion_tokens:,} completion tokens\ncost: {cost}\n"
+        f"{plan.completion_tokens:,} completion tokens\ncost: {cost}\n{judges}"
         f"time: about {plan.seconds / 60:.1f} minutes at one second an answer\nnothing was asked"
     )
 

@@ -27,6 +27,7 @@ class Revising:
         self.fingerprint = digest([template, getattr(target, "fingerprint", None)])
         self.concurrency: int = getattr(target, "concurrency", None) or 32
         self.params: Mapping[str, Any] = getattr(target, "params", {})
+        self.calls_each = 2
         self._template = template
 
     @property

@@ -13,8 +13,10 @@ import pytest
 from evalkit.core.errors import StoreError, UsageError
 from evalkit.core.types import RunSpec, Usage
 from evalkit.engine import store
+from evalkit.engine.compose import Composition
 from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
+from evalkit.reports import console
 
 
 async def play(run, path, observe=lambda _p, _end: None):
@@ -219,6 +221,19 @@ def test_a_dry_run_counts_and_asks_nothing(make_run, says):
     assert estimate.cost == pytest.approx((estimate.prompt_tokens + 2 * estimate.completion_tokens) / 1e6)
     assert estimate.seconds == 9.0
     assert target.asked == []
+
+
+def test_a_dry_run_counts_what_judges_and_revision_ask(make_run, says):
+    class Asking:
+        name, version = "asking", "1"
+
+        def calls_for(self, scenario):
+            return 2
+
+    run = make_run(says())
+    estimate = plan(run.read, run.contexts, run.spec, 4, None, Composition((Asking(),)), each=2)
+    assert (estimate.calls, estimate.judge_calls, estimate.seconds) == (24, 24, 12.0)
+    assert "at least 24 calls" in console.planned(estimate)
 
 
 async def test_text_that_no_file_can_hold_is_stored_as_far_as_it_can_be(make_run, says, tmp_path):
