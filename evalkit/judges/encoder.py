@@ -58,6 +58,8 @@ class LeakEncoder:
         self._facts.enable_truncation(LONGEST_FACT)
         self._answers = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._answers.enable_truncation(LONGEST_ANSWER, stride=STRIDE)
+        for tokenizer in (self._facts, self._answers):
+            tokenizer.no_padding()  # MiniLM's own file asks for it, and here everything is attended to
         self._pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8), thread_name_prefix="leak-encoder")
         self._scores: _Kept[Pair, float] = _Kept(SCORES)
         self._fact_vectors: _Kept[str, Any] = _Kept(FACTS)

@@ -33,6 +33,7 @@ def base(tmp_path_factory):
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    tokenizer.enable_padding(length=48)  # as MiniLM ships it
     tokenizer.save(str(folder / "tokenizer.json"))
     config = BertConfig(
         vocab_size=len(vocabulary), hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
