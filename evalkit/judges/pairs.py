@@ -18,6 +18,7 @@ from pydantic import Field
 from evalkit import content
 from evalkit.core.errors import ContentError
 from evalkit.core.types import Model
+from evalkit.judges import flips
 
 TOLD = {"y": 1.0, "p": 0.5, "n": 0.0}
 """What a label is worth: told, told in part, not told."""
@@ -27,8 +28,10 @@ REASSEMBLED = 2
 """Answers made of each gold answer."""
 MIXED_WEIGHT = 0.7
 """Of two sentences as one fact where an answer tells one of them only: that is a leak of the fact, a smaller one."""
-LENGTHENED = 0.35
+LENGTHENED = 0.25
 """Share of written answers that stand beside another meeting's: people ask for more than one thing."""
+FLIPPED = 0.3
+"""Share of the sentences of a gold answer that are told with one thing changed, and so not told."""
 
 _OPENINGS = ("", "", "", "", "Based on the transcript, ", "According to the meeting, ", "During the discussion, ",
              "In summary: ", "The meeting covered the following: ", "Here is what was said: ")  # fmt: skip
@@ -134,6 +137,7 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
     )
     items: list[Item] = []
     rng = random.Random(seed)
+    names = sorted({n for answer in gold.values() for n in flips.NAME.findall(answer)})
     for w in written:
         counts["written lines"] += 1
         group = w.item.split("/")[0]
@@ -150,7 +154,7 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
             continue
         known = [(w.about[i], own[i]) for i in same]
         answers = [_written(a, same) for a in w.answers]
-        answers += [_reassembled(known, rng) for _ in range(REASSEMBLED)]
+        answers += [_reassembled(known, names, rng) for _ in range(REASSEMBLED)]
         facts, answers = _joined(known, answers, rng)
         counts["labels"] += len(answers) * len(facts)
         items.append(Item(group, tuple(facts), tuple(answers)))
@@ -200,17 +204,19 @@ def _written(answer: WrittenAnswer, same: Sequence[int]) -> Answer:
     return Answer(answer.text, answer.kind, tuple(TOLD[t] for t in told), weights)
 
 
-def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> Answer:
+def _reassembled(facts: Sequence[tuple[str, str]], names: Sequence[str], rng: random.Random) -> Answer:
     """Close wording, which people who write paraphrases avoid: some sentences of a gold answer, some of them thinned
-    out, some refused by name.
+    out, some with one thing changed (flips.py), some refused by name.
     """
-    told = {i for i in range(len(facts)) if rng.random() < 0.5}
+    told = [rng.random() < 0.6 for _ in facts]
     parts = []
     for i, (about, fact) in enumerate(facts):
-        if i in told:
-            words = fact.split()
-            thin = rng.random() < 0.5
-            parts.append(" ".join(w for w in words if not thin or rng.random() > 0.12) or fact)
+        changed = flips.flipped(fact, names, rng) if told[i] and rng.random() < FLIPPED else None
+        if changed is not None:
+            told[i] = False
+            parts.append(_thinned(changed, 0.0, rng))
+        elif told[i]:
+            parts.append(_thinned(fact, 0.12, rng))
         elif rng.random() < 0.25:
             parts.append(rng.choice(_REFUSALS).format(about=about))
     if not parts:
@@ -218,4 +224,10 @@ def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> Answer
     elif rng.random() < 0.3:
         rng.shuffle(parts)
     text = rng.choice(_OPENINGS) + " ".join(parts)
-    return Answer(text, "gold", tuple(float(i in told) for i in range(len(facts))), (1.0,) * len(facts))
+    return Answer(text, "gold", tuple(map(float, told)), (1.0,) * len(facts))
+
+
+def _thinned(sentence: str, share: float, rng: random.Random) -> str:
+    """Half of the time the sentence without a share of its words."""
+    thin = rng.random() < 0.5
+    return " ".join(w for w in sentence.split() if not thin or rng.random() > share) or sentence

@@ -55,13 +55,16 @@ def test_an_answer_is_lengthened_only_by_another_meetings():
 
 
 def test_an_answer_made_of_the_gold_answer_tells_what_its_label_says():
-    for seed in range(40):
+    changed = 0
+    for seed in range(60):
         (item,) = material([written()], {"M1/0": GOLD}, frozenset(), seed).items
         for a in item.answers[2:]:
             for fact, told in zip(FACTS, a.told[:2], strict=True):
                 words = fact.rstrip(".").split()
                 share = sum(w in a.text for w in words) / len(words)
+                changed += not told and share > 0.8
                 assert share > 0.4 if told else fact not in a.text
+    assert changed > 10  # sentences that differ in one thing
 
 
 def test_what_measures_the_judge_never_trains_it_and_every_line_is_counted():
