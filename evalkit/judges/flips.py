@@ -13,19 +13,17 @@ _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 _SIZES = ("hundred", "thousand", "million", "billion")
 _ORDER = ("first", "second", "third", "fourth", "last")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_OPPOSITES = (
-    ("agreed", "disagreed"), ("accepted", "rejected"), ("liked", "disliked"), ("supported", "opposed"),
-    ("increase", "decrease"), ("increased", "decreased"), ("more", "less"), ("cheap", "expensive"), ("before", "after"),
-    ("possible", "impossible"), ("necessary", "unnecessary"), ("easy", "difficult"), ("easier", "harder"),
-    ("higher", "lower"), ("high", "low"), ("good", "bad"), ("better", "worse"), ("best", "worst"), ("large", "small"),
-    ("bigger", "smaller"), ("big", "small"), ("long", "short"), ("longer", "shorter"), ("fast", "slow"),
-    ("faster", "slower"), ("successful", "unsuccessful"), ("satisfied", "dissatisfied"), ("useful", "useless"),
-    ("added", "removed"), ("include", "exclude"), ("included", "excluded"), ("allow", "forbid"), ("allowed", "forbidden"),
-    ("start", "stop"), ("started", "stopped"), ("keep", "drop"), ("kept", "dropped"), ("approved", "refused"),
-    ("strong", "weak"), ("early", "late"), ("old", "new"), ("always", "never"), ("many", "few"),
-    ("most", "least"), ("everyone", "nobody"), ("all", "none"), ("enough", "too little"), ("optimistic", "pessimistic"), ("safe", "unsafe"),
-)  # fmt: skip
-_OTHER = {a: b for pair in _OPPOSITES for a, b in (pair, pair[::-1])}
+_OPPOSITES = """
+    agreed/disagreed accepted/rejected liked/disliked supported/opposed increase/decrease increased/decreased
+    more/less cheap/expensive before/after possible/impossible necessary/unnecessary easy/difficult easier/harder
+    higher/lower high/low good/bad better/worse best/worst large/small bigger/smaller big/small long/short
+    longer/shorter fast/slow faster/slower successful/unsuccessful satisfied/dissatisfied useful/useless
+    added/removed include/exclude included/excluded allow/forbid allowed/forbidden start/stop started/stopped
+    keep/drop kept/dropped approved/refused strong/weak early/late old/new always/never many/few most/least
+    everyone/nobody all/none enough/too_little optimistic/pessimistic safe/unsafe
+"""
+_PAIRS = [tuple(p.replace("_", " ").split("/")) for p in _OPPOSITES.split()]
+_OTHER = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _NUMBER = re.compile(rf"\b(?:\d+(?:[.,]\d+)*|{'|'.join((*_COUNTS, *_SIZES, *_ORDER, *_DAYS))})\b")
 _OPPOSITE = re.compile(rf"\b(?:{'|'.join(sorted(_OTHER, key=len, reverse=True))})\b")
 _AUXILIARY = re.compile(
