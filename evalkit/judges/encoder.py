@@ -38,39 +38,57 @@ Pair = tuple[str, str]
 
 
 class LeakEncoder:
-    """A loaded model. Thread-safe; one per process is enough (`shared`)."""
+    """A model folder. Thread-safe; one per process is enough (`shared`).
+
+    Its files are checked and loaded when the first pair comes: most runs have no summary that words leave open, and
+    those neither import ONNX Runtime nor wait.
+    """
 
     def __init__(self, folder: Path, workers: int | None = None) -> None:
+        self.folder = folder
+        self.version, self._files = _described(folder)
+        self._workers = workers or min(os.cpu_count() or 1, 8)
+        self._scores: _Kept[Pair, float] = _Kept(SCORES)
+        self._fact_vectors: _Kept[str, Any] = _Kept(FACTS)
+        self._answer_vectors: _Kept[str, list[Any]] = _Kept(ANSWERS)
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._encoder: Any = None
+
+    def load(self) -> ThreadPoolExecutor:
+        """Check and load the files, once; the threads that read texts."""
+        with self._lock:
+            if self._pool is None:
+                self._load()
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="leak-encoder")
+            return self._pool
+
+    def _load(self) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        self.folder = folder
-        self.version = _checked(folder)
+        _check(self.folder, self._files)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # texts are read beside each other instead: no threads wait for small matrices
         options.log_severity_level = 3
 
         def session(name: str) -> Any:
-            return onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(str(self.folder / name), options, providers=["CPUExecutionProvider"])
 
         self._encoder, self._head = session("encoder.onnx"), session("head.onnx")
-        self._facts = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._facts = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self._facts.enable_truncation(LONGEST_FACT)
-        self._answers = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._answers = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
         self._answers.enable_truncation(LONGEST_ANSWER, stride=STRIDE)
         for tokenizer in (self._facts, self._answers):
             tokenizer.no_padding()  # MiniLM's own file asks for it, and here everything is attended to
-        self._pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8), thread_name_prefix="leak-encoder")
-        self._scores: _Kept[Pair, float] = _Kept(SCORES)
-        self._fact_vectors: _Kept[str, Any] = _Kept(FACTS)
-        self._answer_vectors: _Kept[str, list[Any]] = _Kept(ANSWERS)
 
     async def probabilities(self, pairs: Sequence[Pair]) -> list[float]:
         """Probability that the answer of each pair tells its fact; the event loop stays free meanwhile."""
         known = {p: s for p in pairs if (s := self._scores.get(p)) is not None}
         missing = [p for p in dict.fromkeys(pairs) if p not in known]
         if missing:
-            found = await asyncio.get_running_loop().run_in_executor(self._pool, self._all, missing)
+            found = await asyncio.get_running_loop().run_in_executor(self.load(), self._all, missing)
             known.update(zip(missing, found, strict=True))
         return [known[p] for p in pairs]
 
@@ -78,6 +96,7 @@ class LeakEncoder:
         """Probability for one pair, now: the highest over the windows of a long answer. Four decimals."""
         score = self._scores.get(pair)
         if score is None:
+            self.load()
             fact = self._fact_vectors.get_or(pair[0], self._read_fact)
             answer = self._answer_vectors.get_or(pair[1], self._read_answer)
             score = max(self._compare(fact, window) for window in answer)
@@ -178,14 +197,20 @@ def shared() -> LeakEncoder | None:
     return _shared[path]
 
 
-def _checked(folder: Path) -> str:
-    """The version of a model: a digest of its files, which must be those that training wrote."""
+def _described(folder: Path) -> tuple[str, dict[str, str]]:
+    """The version of a model, a digest of the hashes that training wrote down, and these hashes by file."""
     card = content.load_json(folder / "training.json")
     files = card.get("files", {}) if isinstance(card, dict) else {}
     for name in FILES:
-        path = folder / name
-        if not path.is_file():
-            raise ContentError(f"{path}: missing; a leak encoder is {', '.join(FILES)} and training.json")
-        if files.get(name) != content.hash_files([path]):
-            raise ContentError(f"{path}: not the file that {folder / 'training.json'} names (sha256 differs)")
-    return digest([*(files[n] for n in FILES), LONGEST_ANSWER, STRIDE, LONGEST_FACT])
+        if not (folder / name).is_file():
+            raise ContentError(f"{folder / name}: missing; a leak encoder is {', '.join(FILES)} and training.json")
+        if name not in files:
+            raise ContentError(f"{folder / 'training.json'}: files: names no {name}")
+    return digest([*(files[n] for n in FILES), LONGEST_ANSWER, STRIDE, LONGEST_FACT]), files
+
+
+def _check(folder: Path, files: dict[str, str]) -> None:
+    """Each file is the one that training wrote."""
+    for name in FILES:
+        if files[name] != content.hash_files([folder / name]):
+            raise ContentError(f"{folder / name}: not the file that {folder / 'training.json'} names (sha256 differs)")

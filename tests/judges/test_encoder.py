@@ -119,6 +119,7 @@ def test_a_long_answer_is_read_in_windows_and_the_best_counts(trained):
     read = LeakEncoder(trained[0])
     fact, telling = "hull: the hull short", "the hull was short"
     filler = " ".join(["x1"] * (LONGEST_ANSWER * 2))
+    read.load()
     alone = read._answer_vectors.get_or(filler + " " + telling, read._read_answer)
     assert len(alone) >= 3
     last = max(read._compare(read._read_fact(fact), w) for w in alone)
@@ -142,6 +143,14 @@ async def test_scores_do_not_depend_on_company_and_the_loop_stays_free(trained):
     assert together == alone
     assert ticks > 1
     assert await read.probabilities(pairs[::-1]) == alone[::-1]
+
+
+def test_nothing_is_loaded_before_it_is_asked(trained):
+    read = LeakEncoder(trained[0])
+    assert read._encoder is None
+    assert read.version == LeakEncoder(trained[0]).version
+    read.probability(("the hull", "a boat"))
+    assert read._encoder is not None
 
 
 def test_split_keeps_meetings_apart(items):
@@ -169,7 +178,7 @@ def test_a_model_that_was_changed_is_refused(trained, tmp_path):
     with (copy / "head.onnx").open("ab") as f:
         f.write(b"x")
     with pytest.raises(ContentError, match=r"head\.onnx: not the file that .* names"):
-        LeakEncoder(copy)
+        LeakEncoder(copy).probability(("a", "b"))
     (copy / "head.onnx").unlink()
     with pytest.raises(ContentError, match=r"head\.onnx: missing; a leak encoder is encoder\.onnx, head\.onnx"):
         LeakEncoder(copy)
