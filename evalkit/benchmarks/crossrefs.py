@@ -5,6 +5,8 @@ Problems are collected and raised as one `ContentError`, each with its file and 
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +16,7 @@ from evalkit.benchmarks.templates import Columns, Edit, Mode, Request, RowTempla
 from evalkit.benchmarks.toolbox import Tool
 from evalkit.core.errors import ContentError, unknown
 from evalkit.core.expectations import Expectation
+from evalkit.core.patterns import Pattern
 
 if TYPE_CHECKING:  # domain.py calls this module
     from evalkit.benchmarks.domain import Domain
@@ -74,7 +77,7 @@ def _columns(domain: "Domain", table: str, columns: Columns, where: str) -> Iter
         return
     yield from _named(columns, table, domain, where)
     for name, raw in columns.items():
-        yield from _attempt(lambda raw=raw, name=name: values.parse(raw, f"{where}: {name}"))  # type: ignore[misc]
+        yield from _attempt(partial(values.parse, raw, f"{where}: {name}"))
 
 
 def _named(columns: Iterable[str], table: str, domain: "Domain", where: str) -> Iterator[str]:
@@ -86,16 +89,14 @@ def _named(columns: Iterable[str], table: str, domain: "Domain", where: str) -> 
 def _tools(domain: "Domain", connection: sqlite3.Connection) -> Iterator[str]:
     for tool in domain.tools:
         where = f"{domain.path('tools.yaml')}: tool {tool.name}"
-        yield from _attempt(lambda tool=tool, where=where: _schema(tool, where))  # type: ignore[misc]
+        yield from _attempt(partial(_schema, tool, where))
         for sequence in tool.new.values():
             if sequence not in domain.file.ids:
                 yield f"{where}: new: {unknown('sequence in domain.yaml ids', sequence, domain.file.ids)}"
         params = [*tool.arguments, "now", *tool.new]
         for statement, write in [(c.sql, False) for c in tool.checks] + [(s, tool.access == "write") for s in tool.sql]:
             yield from _attempt(
-                lambda s=statement, p=params, w=write, where=where: database.check_statement(  # type: ignore[misc]
-                    connection, s, p, where, write=w
-                )
+                partial(database.check_statement, connection, statement, params, where, write=write)
             )
         told = {name for c in tool.checks for name, _ in filling.references(c.otherwise)}
         told |= {name for name, _ in filling.references(tool.empty)}
@@ -138,10 +139,10 @@ def _requests(domain: "Domain", connection: sqlite3.Connection) -> Iterator[str]
         known = scope(domain, r)
         yield from _rows(domain, r.rows, where)
         for name, raw in r.draw.items():
-            yield from _attempt(lambda raw=raw, at=f"{where}: draw: {name}": values.parse(raw, at))  # type: ignore[misc]
+            yield from _attempt(partial(values.parse, raw, f"{where}: draw: {name}"))
         yield from _steps(domain, r.steps, known, where)
         yield from _refs([r.ask, [k.answer for k in r.knows]], known, where)
-        yield from _expected(r.goal, known, connection, f"{where}: goal")
+        yield from _expected(domain, r.goal, r, (), connection, f"{where}: goal")
 
 
 def _rows(domain: "Domain", rows: Mapping[str, RowTemplate], where: str) -> Iterator[str]:
@@ -188,22 +189,41 @@ def _refs(value: Any, known: Mapping[str, tuple[str, ...] | None], where: str) -
 
 
 def _expected(
-    raw: Iterable[Mapping[str, Any]], known: Mapping[str, tuple[str, ...] | None], connection: sqlite3.Connection, where: str
+    domain: "Domain",
+    raw: Iterable[Mapping[str, Any]],
+    request: Request | None,
+    modes: Iterable[Mode],
+    connection: sqlite3.Connection,
+    where: str,
 ) -> Iterator[str]:
+    known = scope(domain, request, modes)
+    words = request.words if request else {}
     for i, one in enumerate(raw):
         at = f"{where}.{i}"
         yield from _refs(one, known, at)
-        try:  # references stand in for numbers and texts alike
-            e = Expectation.model_validate(filling.fill(one, lambda _: 1))
+        try:  # 1 stands in for numbers and texts alike
+            e = Expectation.model_validate(filling.fill(one, lambda name: words.get(name, 1)))
         except (ValidationError, ContentError) as error:
             problem = error.errors()[0] if isinstance(error, ValidationError) else None
             field = ".".join(map(str, problem["loc"])) if problem else ""
             yield f"{at}: {field + ': ' if field else ''}{problem['msg'] if problem else error}"
             continue
         if e.state is not None:
-            yield from _attempt(
-                lambda q=e.state, at=at: database.check_statement(connection, q.sql, q.params, at)  # type: ignore[misc]
-            )
+            yield from _attempt(partial(database.check_statement, connection, e.state.sql, e.state.params, at))
+        for pattern in (*e.require, e.forbid, e.limit, e.permit, e.before, e.after, e.when):
+            yield from _pattern(domain, pattern, at)
+
+
+def _pattern(domain: "Domain", pattern: Pattern | None, where: str) -> Iterator[str]:
+    tools = {t.name: t for t in domain.tools}
+    for name in pattern.call if pattern else ():
+        fitting = [t for n, t in tools.items() if fnmatchcase(n, name)]
+        if not fitting:
+            yield f"{where}: {unknown('tool', name, tools)}"
+        arguments = {a for t in fitting for a in t.arguments}
+        for a in pattern.args if pattern and fitting else ():
+            if a not in arguments:
+                yield f"{where}: {unknown(f'argument of {name}', a, arguments)}"
 
 
 def _twists(domain: "Domain", connection: sqlite3.Connection) -> Iterator[str]:
@@ -219,9 +239,9 @@ def _twists(domain: "Domain", connection: sqlite3.Connection) -> Iterator[str]:
             for p in (*t.pressures, *t.pressed.lines)
             if p not in domain.templates.pressure
         )
-        for name in t.on:
+        for name in t.where:
             if name != "frame" and name not in requests:
-                yield f"{where}: on: {unknown('request', name, [*requests, 'frame'])}"
+                yield f"{where}: where: {unknown('request', name, [*requests, 'frame'])}"
             else:
                 yield from _twist(domain, t, requests.get(name), connection, f"{where} on {name}")
     untested = sorted(policies - {t.policy for t in domain.templates.twists})
@@ -241,12 +261,12 @@ def _twist(
         at = f"{where}: {name}"
         known = scope(domain, request, [mode])
         yield from _mode(domain, mode, known, steps, at)
-        expected = (*t.expect, *mode.expect, *(mode.goal or ()))
-        yield from _expected(expected, known, connection, f"{at}: expect")
+        expected = (*mode.expect, *(mode.goal or ()))
+        yield from _expected(domain, expected, request, [mode], connection, f"{at}: expect")
     if t.twin is not None and t.twin.careless:
         yield f"{where}: a twin has no careless way: its user wants what is allowed"
     yield from _quiet(domain, t.quiet.rows, scope(domain, request), f"{where}: quiet")
-    yield from _expected(t.expect, scope(domain, request), connection, f"{where}: expect")
+    yield from _expected(domain, t.expect, request, (), connection, f"{where}: expect")
 
 
 def _mode(
@@ -272,7 +292,9 @@ def _quiet(
     domain: "Domain", rows: Mapping[str, Columns], known: Mapping[str, tuple[str, ...] | None], where: str
 ) -> Iterator[str]:
     frame = domain.templates.frame
-    tables = {n: r.table for group in (frame.rows, *(r.rows for r in domain.templates.requests)) for n, r in group.items()}
+    tables = {
+        n: r.table for group in (frame.rows, *(r.rows for r in domain.templates.requests)) for n, r in group.items()
+    }
     for name, columns in rows.items():
         if known.get(name) is None:
             yield f"{where}: rows: {unknown('row', name, [k for k, v in known.items() if v is not None])}"

@@ -66,7 +66,9 @@ def check_statement(
     def may(action: int, first: str | None, *_: str | None) -> int:
         if action in allowed and first != "sqlite_master":
             return sqlite3.SQLITE_OK
-        refused.append("it writes" if action in _WRITES else f"it does more than read{' and write' if write else ''} rows")
+        refused.append(
+            "it writes" if action in _WRITES else f"it does more than read{' and write' if write else ''} rows"
+        )
         return sqlite3.SQLITE_DENY
 
     bound = dict.fromkeys(params)

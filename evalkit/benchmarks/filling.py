@@ -45,7 +45,9 @@ def check_filters(value: Any, where: str) -> None:
     """`ContentError` for a filter that does not exist."""
     for name, filter_ in references(value):
         if filter_ is not None and filter_ not in FILTERS:
-            raise ContentError(f"{where}: {{{name}|{filter_}}}: no filter {filter_!r} (there are: {', '.join(FILTERS)})")
+            raise ContentError(
+                f"{where}: {{{name}|{filter_}}}: no filter {filter_!r} (there are: {', '.join(FILTERS)})"
+            )
 
 
 def _one(m: re.Match[str], lookup: Lookup) -> str:
@@ -91,5 +93,6 @@ FILTERS: dict[str, Callable[[Any], Any]] = {
     "last3": lambda v: str(v)[-3:],
     "last4": lambda v: str(v)[-4:],
     "slug": _slug,
+    "typo": lambda v: f"{v}{str(v)[-1:]}",
     "lower": lambda v: str(v).lower(),
 }

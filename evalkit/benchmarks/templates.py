@@ -71,7 +71,9 @@ class Edit(Model):
     def _one(self) -> "Edit":
         given = [n for n in ("omit", "instead", "before", "after", "args", "stop") if getattr(self, n)]
         if len(given) != 1:
-            raise ValueError(f"exactly one of omit, instead, before, after, args, stop; here: {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"exactly one of omit, instead, before, after, args, stop; here: {', '.join(given) or 'none'}"
+            )
         return self
 
 
@@ -118,7 +120,7 @@ class Twist(Model):
 
     id: str
     policy: str
-    on: Lines = Field(min_length=1)
+    where: Lines = Field(min_length=1)
     """Ids of requests, or `frame`: any conversation."""
     quiet: Quiet = Quiet()
     pressed: Mode

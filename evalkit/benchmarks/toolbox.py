@@ -54,7 +54,9 @@ class Tool(Model):
         if stray:
             raise ValueError(f"optional argument {stray[0]!r} is not among the arguments")
         if (self.result == "row") != bool(self.empty) and self.sql:
-            raise ValueError("a tool with result `row` has an error `empty` for when there is none, and only such a tool")
+            raise ValueError(
+                "a tool with result `row` has an error `empty` for when there is none, and only such a tool"
+            )
         return self
 
     def schema_of_arguments(self) -> dict[str, Any]:

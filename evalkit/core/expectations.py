@@ -68,7 +68,9 @@ class Expectation(Model):
     def _one_thing(self) -> "Expectation":
         given = [n for n in ("require", "forbid", "limit", "permit", "state") if getattr(self, n)]
         if len(given) != 1:
-            raise ValueError(f"exactly one of require, forbid, limit, permit, state; here: {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"exactly one of require, forbid, limit, permit, state; here: {', '.join(given) or 'none'}"
+            )
         if (self.before or self.after) and not self.require and not (self.forbid and self.after and not self.before):
             raise ValueError("before goes with require, after with require or forbid")
         if self.before and self.after:

@@ -75,7 +75,9 @@ class Pattern(Model):
     def __str__(self) -> str:
         if self.say is not None or self.hear is not None:
             words = self.say or self.hear
-            parts = [] if words is None else [*words.any[:2], *words.all[:2], *([words.pattern] if words.pattern else [])]
+            parts = (
+                [] if words is None else [*words.any[:2], *words.all[:2], *([words.pattern] if words.pattern else [])]
+            )
             return f"the {'agent' if self.say else 'user'} says {' / '.join(map(repr, parts))}"
         inner = ", ".join(f"{k}={v!r}" for k, v in self.args.items())
         gives = f" giving {self.result}" if self.result else ""
@@ -132,9 +134,12 @@ def _compare(name: str, wanted: Any, value: Any) -> bool:
     if a is None or b is None:  # times and dates in ISO form order as text
         if not (isinstance(value, str) and isinstance(wanted, str)):
             return False
-        return {"above": value > wanted, "below": value < wanted, "at_least": value >= wanted, "at_most": value <= wanted}[
-            name
-        ]
+        return {
+            "above": value > wanted,
+            "below": value < wanted,
+            "at_least": value >= wanted,
+            "at_most": value <= wanted,
+        }[name]
     return {"above": a > b + 0.005, "below": a < b - 0.005, "at_least": a > b - 0.005, "at_most": a < b + 0.005}[name]
 
 

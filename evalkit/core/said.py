@@ -14,7 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from evalkit.core.record import Model
 from evalkit.core.text import fold, squeeze
 
-_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[ ,]\d{3})*(?:\.\d+)?(?![\w]|[.,]\d)|(?<=[€$£])\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
+_NUMBER = re.compile(
+    r"(?<![\w.,])\d+(?:[ ,]\d{3})*(?:\.\d+)?(?![\w]|[.,]\d)|(?<=[€$£])\d+(?:,\d{3})*(?:\.\d+)?(?![\w])"
+)
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")
 _SPACES = re.compile(r"\s+")
 
