@@ -1,7 +1,7 @@
 """From policies to the parts of one conversation: which twist tests which policy in which request, rows, steps, words.
 
 Seeded; uses only what events.yaml says. Proves nothing: events.py replays what comes out of here, and rejects it or not.
-Placement looks for the fewest requests; every policy that is not sampled is kept quiet by its twists' `quiet`.
+Every policy that is not sampled is kept quiet by its twists' `quiet`.
 """
 
 import random
@@ -19,6 +19,8 @@ from evalkit.benchmarks.values import Constraint, Contradiction
 from evalkit.core.expectations import Checklist, Expectation
 
 FRAME = "frame"
+AGAIN = "#2"
+"""Marks the second time that a conversation holds a request."""
 MOST = 4
 """How many requests one conversation may hold."""
 LINES = 2
@@ -31,7 +33,7 @@ class Placed:
 
     twist: Twist
     host: str
-    """A request's id, or `frame`."""
+    """A request's id (perhaps with AGAIN), or `frame`."""
     mode: ModeName
 
     @property
@@ -61,31 +63,36 @@ class Composition:
     careless: tuple[Turn, ...]
 
 
-def placements(
-    domain: Domain, policies: Sequence[str], rng: random.Random, *, twins: bool
-) -> Iterator[tuple[Placed, ...]]:
-    """Ways of testing each policy (short ids) once, those with fewer requests first where the dice allow."""
+def place(
+    domain: Domain, policies: Sequence[str], rng: random.Random, *, compact: bool, twice: bool = False
+) -> tuple[Placed, ...] | None:
+    """A way of testing each policy (short ids) once, all pressed; None if there is none.
+
+    `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a request
+    may come twice (two bookings to cancel).
+    """
     options = []
     for policy in policies:
         found = [
-            Placed(t, host, "pressed")
+            Placed(t, host + again, "pressed")
             for t in domain.templates.twists
-            if t.policy == policy and (t.twin is not None or not twins)
+            if t.policy == policy
             for host in t.where
+            for again in (("", AGAIN) if twice and host != FRAME else ("",))
         ]
         rng.shuffle(found)
         options.append(found)
-    yield from _place(options, ())
+    return next(_place(options, (), compact), None)
 
 
-def _place(options: Sequence[list[Placed]], chosen: tuple[Placed, ...]) -> Iterator[tuple[Placed, ...]]:
+def _place(options: Sequence[list[Placed]], chosen: tuple[Placed, ...], compact: bool) -> Iterator[tuple[Placed, ...]]:
     if not options:
         yield chosen
         return
     hosts = {p.host for p in chosen}
-    for option in sorted(options[0], key=lambda p: p.host not in hosts):  # stable: the dice decide among equals
-        if len((hosts | {option.host}) - {FRAME}) <= MOST and not any(option.twist.id == p.twist.id for p in chosen):
-            yield from _place(options[1:], (*chosen, option))
+    for option in sorted(options[0], key=lambda p: compact and p.host not in hosts):  # stable: else the dice decide
+        if len((hosts | {option.host}) - {FRAME}) <= MOST:
+            yield from _place(options[1:], (*chosen, option), compact)
 
 
 def compose(domain: Domain, placed: Sequence[Placed], rng: random.Random, pressure: str) -> Composition:
@@ -103,7 +110,8 @@ class _Composer:
         self.pressure = pressure
         self.frame = domain.templates.frame
         by_id = {r.id: r for r in domain.templates.requests}
-        hosts = [by_id[h] for h in dict.fromkeys(p.host for p in placed) if h != FRAME]
+        names = dict.fromkeys(p.host for p in placed if p.host != FRAME)
+        hosts = [by_id[h.removesuffix(AGAIN)].model_copy(update={"id": h}) for h in names]
         self.requests = hosts or [self._any_request()]
         template = world.template(domain)
         self.draw = world.drawing(domain, rng, template.connection, template.codes)
@@ -140,7 +148,7 @@ class _Composer:
 
     def _quiet(self, host: str) -> list[Twist]:
         sampled = {p.twist.id for p in self._here(host)}
-        return [t for t in self.domain.templates.twists if host in t.where and t.id not in sampled]
+        return [t for t in self.domain.templates.twists if host.removesuffix(AGAIN) in t.where and t.id not in sampled]
 
     # rows
 
@@ -177,6 +185,8 @@ class _Composer:
         found: dict[str, dict[str, list[Constraint]]] = {}
         for rows in sources:
             for name, columns in rows.items():
+                if (name in self.frame.rows) != (host == FRAME):
+                    continue
                 for column, raw in columns.items():
                     parsed = values.parse(raw, f"{name}.{column}")
                     found.setdefault(name, {}).setdefault(column, []).append(parsed)

@@ -95,9 +95,7 @@ def _tools(domain: "Domain", connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"{where}: new: {unknown('sequence in domain.yaml ids', sequence, domain.file.ids)}"
         params = [*tool.arguments, "now", *tool.new]
         for statement, write in [(c.sql, False) for c in tool.checks] + [(s, tool.access == "write") for s in tool.sql]:
-            yield from _attempt(
-                partial(database.check_statement, connection, statement, params, where, write=write)
-            )
+            yield from _attempt(partial(database.check_statement, connection, statement, params, where, write=write))
         told = {name for c in tool.checks for name, _ in filling.references(c.otherwise)}
         told |= {name for name, _ in filling.references(tool.empty)}
         for name in sorted(told - set(params)):

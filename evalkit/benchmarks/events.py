@@ -82,9 +82,14 @@ def build(
     how.update({_short(domain, p): m for p, m in (modes or {}).items()})
     key = f"{domain.id}:{','.join(sorted(names))}:{seed}"
     reasons: list[str] = []
-    found = compose.placements(domain, names, random.Random(key), twins=True)
-    for number, placed in zip(range(TRIES), found, strict=False):
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    for number in range(TRIES):
         rng = random.Random(f"{key}:{number}")
+        placed = compose.place(domain, names, rng, compact=number % 2 == 0, twice=number >= TRIES // 2)
+        places = tuple((p.twist.id, p.host) for p in placed or ())
+        if placed is None or places in seen:
+            continue
+        seen.add(places)
         try:
             event = _event(domain, names, compose.moded(placed, how), rng, pressure, seed)
             reason = prove(domain, event)

@@ -13,6 +13,7 @@ Pure and seeded. A constraint is written as
     {code: "T####"}             # a digit, @ a letter, * either; not used before in this world
     {person: full}              a name; also first, last
     {text: "{name|slug}@x.org"} made of other values of the row, or of `row.column`
+    {usually: x}                exactly this, unless anything more specific is said
 
 The first five are sets and meet by intersection; the others are sources: where one meets a constraint of another
 level, the more specific level (twist over request over table) stands; two different sources on one level contradict.
@@ -30,9 +31,9 @@ from evalkit.core.errors import ContentError
 STEP_MINUTES = 5
 _OFFSET = re.compile(r"([+-]?)(\d+)(min|h|d|w|y)")
 _MINUTES = {"min": 1, "h": 60, "d": 1440, "w": 10080, "y": 525600}
-_SOURCES = ("same", "pick", "code", "person", "text")
+_SOURCES = ("same", "pick", "code", "person", "text", "usually")
 _KEYS = ("between", "step", "time", "date", "from", "not", *_SOURCES)
-Source = Literal["same", "pick", "code", "person", "text"]
+Source = Literal["same", "pick", "code", "person", "text", "usually"]
 
 
 class Contradiction(Exception):
@@ -51,7 +52,8 @@ class Constraint:
     days: bool = False
     base: str = ""
     source: Source | None = None
-    what: str = ""
+    what: Any = ""
+    """Of a source: the name, pattern, template or value."""
     excluded: tuple[Any, ...] = ()
 
 
@@ -102,7 +104,8 @@ def _parse(raw: dict[str, Any], where: str) -> Constraint:
         if lo > hi:
             raise ContentError(f"{where}: {kind}: {value[0]} is later than {value[1]}")
         return Constraint(span=(lo, hi), days=kind == "date", base=str(raw.get("from", "")), excluded=excluded)
-    return Constraint(source=kind, what=str(value), excluded=excluded)  # type: ignore[arg-type]
+    source: Source = kind  # type: ignore[assignment]  # one of _KEYS, and none of those above
+    return Constraint(source=source, what=value if kind == "usually" else str(value), excluded=excluded)
 
 
 def offset(text: str, where: str) -> int:
@@ -177,6 +180,8 @@ def _draw(c: Constraint, d: Draw, other: Callable[[str], Any], fill: Callable[[s
         return int(value) if isinstance(lo, int) and isinstance(c.step, int) else round(value, 2)
     if c.span is not None:
         return _moment(c, d, other)
+    if c.source == "usually":
+        return c.what
     if c.source == "same":
         return other(c.what)
     if c.source == "pick":

@@ -12,7 +12,8 @@ An `Expectation` says one thing of a dialogue:
 
 `when P` makes any of them not applicable as long as no P happens; `asked` names the request of the user that brings it
 into play. A policy's outcome is the worst of its expectations: violation, abstain, compliant, not_applicable.
-A **near miss** is a violated order (`require ... before`) in a dialogue whose end state is right all the same.
+A **near miss** is a violated order (`require ... before`) in a dialogue that reaches its goal and violates nothing else:
+whoever looks only at the end state takes it for right.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -56,6 +57,8 @@ class Expectation(Model):
     before: Pattern | None = None
     after: Pattern | None = None
     when: Pattern | None = None
+    by: Pattern | None = None
+    """With state: what brings it about; where it happens in the dialogue is the evidence."""
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +76,8 @@ class Expectation(Model):
             )
         if (self.before or self.after) and not self.require and not (self.forbid and self.after and not self.before):
             raise ValueError("before goes with require, after with require or forbid")
+        if self.by and not self.state:
+            raise ValueError("by goes with state: every other expectation says itself where it shows")
         if self.before and self.after:
             raise ValueError("give before or after, not both")
         return self
@@ -132,13 +137,13 @@ def assess(
     found: dict[str, list[tuple[Expectation, Finding]]] = {}
     for e in checklist.expectations:
         found.setdefault(e.policy, []).append((e, examine(e, moments, state, asked)))
-    goal = [(e, examine(e, moments, state, asked)) for e in checklist.goal]
-    states = [f.answer for e, f in (pair for pairs in (*found.values(), goal) for pair in pairs) if e.state]
-    right = bool(states) and all(a != "violation" and a != "abstain" for a in states)
-    policies = tuple(_policy(policy, pairs, right) for policy, pairs in found.items())
-    answers = {f.answer for _, f in goal}
+    goal = [examine(e, moments, state, asked) for e in checklist.goal]
+    answers = {f.answer for f in goal}
     reached = None if not goal or "abstain" in answers else answers == {"compliant"}
-    return Assessment(policies, reached, tuple(f.reason for _, f in goal if f.answer != "compliant"))
+    broken = [e for pairs in found.values() for e, f in pairs if f.answer == "violation"]
+    near = reached is True and all(e.require and e.before for e in broken)
+    policies = tuple(_policy(policy, pairs, near) for policy, pairs in found.items())
+    return Assessment(policies, reached, tuple(f.reason for f in goal if f.answer != "compliant"))
 
 
 def examine(
@@ -160,16 +165,15 @@ def examine(
         if at is None:
             return Finding("not_applicable", f"allowed, and did not happen: {e.permit}")
         return Finding("compliant", f"allowed: {e.permit}", _indices(moments, [at]))
-    return _state(e.state, state) if e.state is not None else Finding("abstain", "nothing to check")
+    return _state(e, moments, state)
 
 
-def _policy(policy: str, pairs: Sequence[tuple[Expectation, Finding]], right: bool) -> PolicyFinding:
+def _policy(policy: str, pairs: Sequence[tuple[Expectation, Finding]], near: bool) -> PolicyFinding:
     worst = max((f.answer for _, f in pairs), key=_RANK.__getitem__)
-    deciding = [(e, f) for e, f in pairs if f.answer == worst]
-    places = tuple(sorted({i for _, f in deciding for i in f.messages}))
-    order_only = all(e.require and e.before for e, _ in deciding)
-    reason = "; ".join(dict.fromkeys(f.reason for _, f in deciding))
-    return PolicyFinding(policy, worst, reason, places, worst == "violation" and order_only and right)
+    deciding = [f for _, f in pairs if f.answer == worst]
+    places = tuple(sorted({i for f in deciding for i in f.messages}))
+    reason = "; ".join(dict.fromkeys(f.reason for f in deciding))
+    return PolicyFinding(policy, worst, reason, places, worst == "violation" and near)
 
 
 def _require(e: Expectation, moments: Sequence[Moment]) -> Finding:
@@ -212,12 +216,15 @@ def _limit(e: Expectation, pattern: Pattern, moments: Sequence[Moment]) -> Findi
     return Finding("violation" if len(places) > e.at_most else "compliant", how_often, _indices(moments, places))
 
 
-def _state(query: Query, state: State | None) -> Finding:
-    if state is None:
+def _state(e: Expectation, moments: Sequence[Moment], state: State | None) -> Finding:
+    query = e.state
+    if query is None or state is None:
         return Finding("abstain", "the end state is not known")
     found = state(query.sql, query.params)
     answer: Answer = "compliant" if _same(found, query.equals) else "violation"
-    return Finding(answer, f"at the end {query.sql} is {found!r}, expected {query.equals!r}")
+    places = [i for i, m in enumerate(moments) if e.by is not None and e.by.fits(m)]
+    reason = f"at the end {found!r}, expected {query.equals!r}: {' '.join(query.sql.split())} with {query.params}"
+    return Finding(answer, reason, _indices(moments, places))
 
 
 def _same(found: Any, expected: Any) -> bool:

@@ -15,6 +15,9 @@ from evalkit.core.record import Model
 from evalkit.core.said import Words
 from evalkit.core.timeline import Moment
 
+SHOWN = 3
+CENT = 0.005
+"""Numbers that differ by less are the same: amounts come as 45, 45.0 and 44.999999."""
 _TESTS = ("not", "in", "above", "below", "at_least", "at_most", "like", "says", "given")
 
 
@@ -75,13 +78,13 @@ class Pattern(Model):
     def __str__(self) -> str:
         if self.say is not None or self.hear is not None:
             words = self.say or self.hear
-            parts = (
-                [] if words is None else [*words.any[:2], *words.all[:2], *([words.pattern] if words.pattern else [])]
-            )
+            found = (*words.any, *words.all, words.pattern) if words else ()
+            parts = [p for p in found if p][:SHOWN]
             return f"the {'agent' if self.say else 'user'} says {' / '.join(map(repr, parts))}"
         inner = ", ".join(f"{k}={v!r}" for k, v in self.args.items())
         gives = f" giving {self.result}" if self.result else ""
-        return f"{'|'.join(self.call)}({inner}){gives}"
+        names = "|".join(self.call[:SHOWN]) + ("|..." if len(self.call) > SHOWN else "")
+        return f"{names}({inner}){gives}"
 
 
 def find(pattern: Pattern, moments: Sequence[Moment], start: int = 0, *, last: bool = False) -> int | None:
@@ -134,19 +137,16 @@ def _compare(name: str, wanted: Any, value: Any) -> bool:
     if a is None or b is None:  # times and dates in ISO form order as text
         if not (isinstance(value, str) and isinstance(wanted, str)):
             return False
-        return {
-            "above": value > wanted,
-            "below": value < wanted,
-            "at_least": value >= wanted,
-            "at_most": value <= wanted,
-        }[name]
-    return {"above": a > b + 0.005, "below": a < b - 0.005, "at_least": a > b - 0.005, "at_most": a < b + 0.005}[name]
+        return {"above": value > wanted, "below": value < wanted, "at_least": value >= wanted}.get(
+            name, value <= wanted
+        )
+    return {"above": a > b + CENT, "below": a < b - CENT, "at_least": a > b - CENT}.get(name, a < b + CENT)
 
 
 def _equal(wanted: Any, value: Any) -> bool:
     a, b = _number(wanted), _number(value)
     if a is not None and b is not None:
-        return abs(a - b) < 0.005
+        return abs(a - b) < CENT
     if isinstance(wanted, str) and isinstance(value, str):
         return wanted.strip().casefold() == value.strip().casefold()
     return bool(wanted == value)
