@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import hashlib
 import inspect
+import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -17,16 +18,19 @@ from evalkit.core.errors import TargetError, UsageError, unknown
 from evalkit.core.types import Reply, Request, Scenario, TargetOptions
 from evalkit.registry import load
 from evalkit.targets.failures import clean, scrub
+from evalkit.targets.planned import PLANS, Planned
 from evalkit.targets.wire import message_dict, reply_of_message
 
 REFUSAL = "I'm sorry, but I can't help with that request."
 
 
-def make(rest: str, options: TargetOptions) -> "Scripted":
-    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`."""
+def make(rest: str, options: TargetOptions) -> "Scripted | Planned":
+    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`; in dialogues `scripted/oracle`, `scripted/careless`."""
     name = rest.removeprefix("scripted/")
+    if name in PLANS:
+        return Planned(name)
     if name not in _SCRIPTS:
-        raise unknown("scripted target", name, _SCRIPTS)
+        raise unknown("scripted target", name, [*_SCRIPTS, *PLANS])
     return Scripted(f"scripted/{name}", _SCRIPTS[name])
 
 
@@ -98,7 +102,7 @@ class PythonTarget:
         self.fingerprint = _source(function)
         self._function = function
         self._timeout_s = options.timeout_s
-        self._takes_params = _takes_params(function)
+        self._takes = {name for name in ("params", "tools", "call") if _takes(function, name)}
         self._is_async = any(
             inspect.iscoroutinefunction(f)
             for f in (function, getattr(function, "__call__", None))  # noqa: B004
@@ -107,7 +111,7 @@ class PythonTarget:
     async def generate(self, request: Request) -> Reply:
         """The callable's answer: text, or a dict with `content` and perhaps `tool_calls`, or a `Reply`."""
         messages = [message_dict(m) for m in request.messages]
-        extra = {"params": dict(request.params)} if self._takes_params else {}
+        extra = {name: value for name, value in _offered(request).items() if name in self._takes}
         started = asyncio.get_running_loop().time()
         limit = asyncio.timeout(self._timeout_s)
         try:
@@ -156,12 +160,27 @@ def _raised(error: BaseException) -> TargetError:
     return TargetError("target", scrub(f"{type(error).__name__}: {error}"))
 
 
-def _takes_params(function: Callable[..., Any]) -> bool:
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function has a parameter of this name. `**rest` stands for `params`, as it always has."""
     try:
         found = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # built-ins without a signature
         return False
-    return any(p.kind is p.VAR_KEYWORD or (p.name == "params" and p.kind is not p.POSITIONAL_ONLY) for p in found)
+    whole = any(p.kind is p.VAR_KEYWORD for p in found) and name == "params"
+    return whole or any(p.name == name and p.kind is not p.POSITIONAL_ONLY for p in found)
+
+
+def _offered(request: Request) -> dict[str, Any]:
+    """What a function may ask for by the name of a parameter: in a dialogue the tools, and a way to call them."""
+    called = request.call_tool
+
+    def call(name: str, arguments: Mapping[str, Any] | str | None = None) -> Any:
+        if called is None:
+            raise TargetError("target", "there are no tools to call: this is no dialogue")
+        text = arguments if isinstance(arguments, str) else json.dumps(dict(arguments or {}), default=str)
+        return json.loads(called(name, text))
+
+    return {"params": dict(request.params), "tools": [dict(t) for t in request.tools], "call": call}
 
 
 def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
