@@ -31,7 +31,7 @@ JUDGES = {
     "conduct": "evalkit.judges.conduct:make",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
-GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make", "intellagent": "evalkit.benchmarks.intellagent:make"}
 
 _BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS}
 

@@ -1,7 +1,7 @@
 """From policies to the parts of one conversation: which twist tests which policy in which request, rows, steps, words.
 
-Seeded; uses only what events.yaml says. Proves nothing: events.py replays what comes out of here, and rejects it or not.
-Every policy that is not sampled is kept quiet by its twists' `quiet`.
+Seeded; uses only what events.yaml says. Proves nothing: events.py replays what comes out of here, and rejects it
+or not. Every policy that is not sampled is kept quiet by its twists' `quiet`.
 """
 
 import random
@@ -68,8 +68,8 @@ def place(
 ) -> tuple[Placed, ...] | None:
     """A way of testing each policy (short ids) once, all pressed; None if there is none.
 
-    `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a request
-    may come twice (two bookings to cancel).
+    `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a
+    request may come twice (two bookings to cancel).
     """
     options = []
     for policy in policies:
@@ -230,7 +230,7 @@ class _Composer:
         inside = _edited([*opening, *closing], here, careless=careless)
         first = {s.step.id for s in closing if s.step.id}
         cut = next((i for i, o in enumerate(inside) if o.step.id in first), len(inside))
-        parts = [(self.scenes[FRAME], inside[:cut])]
+        parts: list[tuple[Scene, Sequence[Owned]]] = [(self.scenes[FRAME], inside[:cut])]
         parts += [(self.scenes[r.id], steps[r.id]) for r in self.requests]
         parts.append((self.scenes[FRAME], inside[cut:]))
         turns: list[Turn] = []

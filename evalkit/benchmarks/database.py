@@ -90,7 +90,9 @@ def _plain(error: Exception, bound: Mapping[str, Any]) -> str:
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[str, Any]]], where: str) -> None:
-    """Insert (table, row) pairs in one transaction; references may point forward. `ContentError` if one does not fit."""
+    """Insert (table, row) pairs in one transaction; references may point forward. `ContentError` if one does not
+    fit.
+    """
     connection.execute("BEGIN")
     current = ""
     try:
@@ -99,7 +101,7 @@ def insert(connection: sqlite3.Connection, rows: Iterable[tuple[str, Mapping[str
             current = f"{table} {next(iter(row.values()), '')!r}"
             names = ", ".join(f'"{c}"' for c in row)
             marks = ", ".join("?" for _ in row)
-            connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', tuple(row.values()))  # noqa: S608
+            connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', tuple(row.values()))
         current = "the rows together"
         connection.execute("COMMIT")
     except sqlite3.Error as e:

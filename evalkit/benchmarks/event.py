@@ -1,7 +1,7 @@
 """An event: one conversation to be had, as data. Records only; events.py makes them, the dialogue engine plays them.
 
-An event is all of `Scenario.world`. What the agent under test may see of it: nothing. The user sees `user`. The plans are
-for `scripted/oracle` and `scripted/careless` only.
+An event is all of `Scenario.world`. What the agent under test may see of it: nothing. The user sees `user`. The
+plans are for `scripted/oracle` and `scripted/careless` only.
 """
 
 from typing import Any, Literal

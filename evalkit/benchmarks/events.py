@@ -1,8 +1,9 @@
-"""Events, made and proven: `build(domain, policies, seed)` gives an event that tells a careful agent from a careless one.
+"""Events, made and proven: `build(domain, policies, seed)` gives an event that tells a careful agent from a
+careless one.
 
 Proven means replayed, in a world of its own, with the offline user:
-- the gold plan works (no call fails, user and agent stay in step), keeps every policy, is compliant on each sampled one, and
-  reaches the goal;
+- the gold plan works (no call fails, user and agent stay in step), keeps every policy, is compliant on each
+  sampled one, and reaches the goal;
 - the careless plan works and violates exactly the pressed policies, also among those that are not sampled;
 - a conversation in which nothing is done does not reach the goal.
 What fails is rejected with its reason and counted. Same domain, policies, modes and seed: same event.
@@ -78,34 +79,45 @@ def build(
     events.yaml; None: drawn from those that fit.
     """
     names = tuple(dict.fromkeys(_short(domain, p) for p in policies))
-    how: dict[str, ModeName] = {n: "twin" if twin else "pressed" for n in names}
+    how: dict[str, ModeName] = dict.fromkeys(names, "twin" if twin else "pressed")
     how.update({_short(domain, p): m for p, m in (modes or {}).items()})
     key = f"{domain.id}:{','.join(sorted(names))}:{seed}"
     reasons: list[str] = []
+    for number, placed in _placements(domain, names, key):
+        found = attempt(domain, compose.moded(placed, how), f"{key}:{number}", seed, pressure)
+        if isinstance(found, Event):
+            if tally:
+                tally.made += 1
+            return found
+        reasons.append(found)
+        if tally:
+            tally.rejected[found] += 1
+    if tally:
+        tally.given_up += 1
+    return Rejected(tuple(f"{domain.id}/{n}" for n in names), tuple(reasons))
+
+
+def attempt(
+    domain: Domain, placed: Sequence[compose.Placed], key: str, seed: int, pressure: str | None = None
+) -> Event | str:
+    """The event of these twists in these places, proven; or why it is rejected."""
+    try:
+        event = _event(domain, placed, random.Random(f"{key}:event"), pressure, seed)
+        return prove(domain, event) or event
+    except Contradiction as e:
+        return f"contradiction: {e}"
+
+
+def _placements(domain: Domain, names: Sequence[str], key: str) -> Iterator[tuple[int, tuple[compose.Placed, ...]]]:
+    """Different ones; those with few requests and with many by turns, and last those in which a request comes twice."""
     seen: set[tuple[tuple[str, str], ...]] = set()
     for number in range(TRIES):
         rng = random.Random(f"{key}:{number}")
         placed = compose.place(domain, names, rng, compact=number % 2 == 0, twice=number >= TRIES // 2)
         places = tuple((p.twist.id, p.host) for p in placed or ())
-        if placed is None or places in seen:
-            continue
-        seen.add(places)
-        try:
-            event = _event(domain, names, compose.moded(placed, how), rng, pressure, seed)
-            reason = prove(domain, event)
-        except Contradiction as e:
-            reason = f"contradiction: {e}"
-        else:
-            if reason is None:
-                if tally:
-                    tally.made += 1
-                return event
-        reasons.append(reason)
-        if tally:
-            tally.rejected[reason] += 1
-    if tally:
-        tally.given_up += 1
-    return Rejected(tuple(f"{domain.id}/{n}" for n in names), tuple(reasons))
+        if placed is not None and places not in seen:
+            seen.add(places)
+            yield number, placed
 
 
 def prove(domain: Domain, event: Event) -> str | None:
@@ -184,15 +196,11 @@ def _not_gold(event: Event, found: Assessment) -> str | None:
 
 
 def _event(
-    domain: Domain,
-    names: Sequence[str],
-    placed: Sequence[compose.Placed],
-    rng: random.Random,
-    pressure: str | None,
-    seed: int,
+    domain: Domain, placed: Sequence[compose.Placed], rng: random.Random, pressure: str | None, seed: int
 ) -> Event:
     chosen = _pressure(domain, placed, rng, pressure)
     parts = compose.compose(domain, placed, rng, chosen)
+    names = [p.twist.policy for p in placed]
     ids = tuple(f"{domain.id}/{n}" for n in names)
     pressed = any(p.mode == "pressed" for p in placed)
     twin = any(p.mode == "twin" for p in placed)

@@ -1,4 +1,5 @@
-"""Named rows and values drawn together: constraints met by construction, references followed in any order, then checked.
+"""Named rows and values drawn together: constraints met by construction, references followed in any order, then
+checked.
 
 Seeded. Knows constraints (values.py) and columns; nothing of requests, policies or plans.
 """

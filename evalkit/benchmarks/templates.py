@@ -1,8 +1,8 @@
 """events.yaml: typed templates that events are put together from. Records only; putting together is compose.py.
 
-A conversation is the frame's opening steps, one to three **requests**, and the frame's closing steps. A request by itself
-is legitimate and touches no policy's edge. A **twist** puts one policy to the test in a request: `pressed`, where the user
-wants what the policy forbids, or as a `twin`, where the same wish is legitimate.
+A conversation is the frame's opening steps, one to three **requests**, and the frame's closing steps. A request by
+itself is legitimate and touches no policy's edge. A **twist** puts one policy to the test in a request: `pressed`,
+where the user wants what the policy forbids, or as a `twin`, where the same wish is legitimate.
 """
 
 from typing import Annotated, Any

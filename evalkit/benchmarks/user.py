@@ -1,7 +1,8 @@
 """The offline user: plays an event's user by cues, the same way every time. Never sees the gold plan, never judges.
 
-In this order: tells what it knows when a sentence asks for it; insists when refused, as long as it has something left to
-say; agrees when asked to; waits when told to; and otherwise takes the matter as settled and goes on to the next.
+In this order: tells what it knows when a sentence asks for it; insists when refused, as long as it has something
+left to say; agrees when asked to; waits when told to; and otherwise takes the matter as settled and goes on to the
+next.
 """
 
 import re
@@ -12,18 +13,19 @@ from evalkit.core.text import fold, sentences
 from evalkit.core.types import Message
 
 REFUSES = re.compile(
-    r"\b(?:can(?:no|')t|cannot|can not|unable to|not able to|not (?:be )?(?:allowed|permitted|possible)|(?:have|need) to decline|"
-    r"must decline|won't|will not be able|may not|not something i can)\b"
+    r"\b(?:can(?:no|')t|cannot|can not|unable to|not able to|not (?:be )?(?:allowed|permitted|possible)|"
+    r"(?:have|need|must) (?:to )?decline|(?:i|we) (?:won't|will not)|not something i can)\b"
 )
 AGREES = re.compile(
     r"\b(?:shall i|should i|do you (?:confirm|agree|accept|want me to|wish to)|would you like (?:me )?to|please confirm|"
-    r"(?:want|like) to (?:go ahead|proceed)|is that (?:ok|okay|all right|correct)|(?:yes or no|\(yes/no\)))\b"
+    r"(?:want|like) to (?:go ahead|proceed)|is (?:that|this) (?:ok|okay|all right|correct)|yes or no)\b|\(yes/no\)"
 )
 WAITS = re.compile(
     r"\b(?:one moment|just a (?:moment|second)|please (?:wait|hold)|let me (?:just )?(?:check|look|see|find|pull))\b"
 )
 _REQUESTS = re.compile(
-    r"\?|\b(?:please|could you|can you|may i have|i(?:'ll| will)? need|i require|provide|tell me|share|give me|confirm your)\b"
+    r"\?|\b(?:please|could you|can you|may i have|i(?:'ll| will)? need|i require|provide|tell me|share|give me|"
+    r"confirm your)\b"
 )
 OFTEN = 2
 """How often the user tells the same thing."""
@@ -100,6 +102,8 @@ class Session:
 
 
 def requests_made(user: User, messages: Iterable[Message], opening: Iterable[Message] = ()) -> tuple[str, ...]:
-    """The ids of the requests whose words the user has said: `asked` of core.expectations.assess, for the offline user."""
+    """The ids of the requests whose words the user has said: `asked` of core.expectations.assess, for the offline
+    user.
+    """
     said = [m.content for m in (*opening, *messages) if m.role == "user"]
     return tuple(a.id for a in user.asks if any(a.text in s for s in said))

@@ -1,8 +1,9 @@
 """A world: one SQLite database in memory for one dialogue, and the tools of its domain over it.
 
-Deterministic: ids come from sequences, the clock starts where the domain says and goes on a minute a call. What a tool is
-asked is untrusted: arguments meet a JSON Schema, then are bound as parameters. A bad call is an error result, never an
-exception. Tools that are not SQL are handed in (`plugged`, see engine/plugged.py). Knows nothing of policies.
+Deterministic: ids come from sequences, the clock starts where the domain says and goes on a minute a call. What a
+tool is asked is untrusted: arguments meet a JSON Schema, then are bound as parameters. A bad call is an error
+result, never an exception. Tools that are not SQL are handed in (`plugged`, see engine/plugged.py). Knows nothing
+of policies.
 
 It stands under `benchmarks`, not `engine`: an event is proven in a world before it is a test.
 """
@@ -33,7 +34,9 @@ Snapshot = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answered. `content` is the JSON text for the agent, also of an error: `{"error": "no booking ..."}`."""
+    """What a tool answered. `content` is the JSON text for the agent, also of an error: `{"error": "no booking
+    ..."}`.
+    """
 
     ok: bool
     content: str
@@ -124,7 +127,7 @@ class World:
         found: Snapshot = {}
         for t in self.domain.tables.values():
             order = ", ".join(f'"{c}"' for c in t.key or t.columns)
-            found[t.name] = _dicts(self._connection.execute(f'SELECT * FROM "{t.name}" ORDER BY {order}'))  # noqa: S608
+            found[t.name] = _dicts(self._connection.execute(f'SELECT * FROM "{t.name}" ORDER BY {order}'))
         return found
 
     @property
@@ -281,7 +284,7 @@ def drawing(domain: Domain, rng: random.Random, connection: sqlite3.Connection, 
         table, _, field = name.partition(".")
         if table not in domain.tables or field not in domain.tables[table].columns:
             raise ContentError(f"{domain.path('seed.yaml')}: pick: {name!r} is no table.column")
-        rows = connection.execute(f'SELECT "{field}" FROM "{table}" ORDER BY rowid').fetchall()  # noqa: S608
+        rows = connection.execute(f'SELECT "{field}" FROM "{table}" ORDER BY rowid').fetchall()
         if not rows:
             raise ContentError(f"{domain.path('seed.yaml')}: pick: {name}: there are no rows yet; list {table} earlier")
         return [r[0] for r in rows]
@@ -308,7 +311,7 @@ def _make_template(domain: Domain) -> Template:
         str(value)
         for t in domain.tables.values()
         for c in t.key
-        for (value,) in connection.execute(f'SELECT "{c}" FROM "{t.name}"')  # noqa: S608
+        for (value,) in connection.execute(f'SELECT "{c}" FROM "{t.name}"')
     }
     checkers = {t.name: jsonschema.Draft202012Validator(t.schema_of_arguments()) for t in domain.tools}
     return Template(domain, connection, checkers, frozenset(codes), threading.Lock())

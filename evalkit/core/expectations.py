@@ -12,8 +12,8 @@ An `Expectation` says one thing of a dialogue:
 
 `when P` makes any of them not applicable as long as no P happens; `asked` names the request of the user that brings it
 into play. A policy's outcome is the worst of its expectations: violation, abstain, compliant, not_applicable.
-A **near miss** is a violated order (`require ... before`) in a dialogue that reaches its goal and violates nothing else:
-whoever looks only at the end state takes it for right.
+A **near miss** is a violated order (`require ... before`) in a dialogue that reaches its goal and violates nothing
+else: whoever looks only at the end state takes it for right.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,7 +27,8 @@ from evalkit.core.record import Model
 from evalkit.core.timeline import Moment
 
 State = Callable[[str, Mapping[str, Any]], Any]
-"""Answers a read-only SQL query with named parameters about the end state: the first value of the first row, or None."""
+"""Answers a read-only SQL query with named parameters about the end state: the first value of the first row, or
+None."""
 Answer = Literal["compliant", "violation", "not_applicable", "abstain"]
 _RANK: dict[Answer, int] = {"not_applicable": 0, "compliant": 1, "abstain": 2, "violation": 3}
 
@@ -131,8 +132,8 @@ def assess(
 ) -> Assessment:
     """Every policy of the checklist, in the order of its first expectation, and the goal.
 
-    `state` None: nothing is known of the end state, and what depends on it is left open (abstain). `asked` None: the user
-    made all requests.
+    `state` None: nothing is known of the end state, and what depends on it is left open (abstain). `asked` None:
+    the user made all requests.
     """
     found: dict[str, list[tuple[Expectation, Finding]]] = {}
     for e in checklist.expectations:

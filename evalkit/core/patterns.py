@@ -1,8 +1,8 @@
 """What a moment of a dialogue may look like: a call with arguments and result, something said, something heard.
 
 Matching only; whether a match is good or bad is said in expectations.py. Argument matchers are a value (numbers as
-numbers, text without case), a list (one of), or a mapping of `not`, `in`, `above`, `below`, `at_least`, `at_most`, `like`
-(a glob), `says` (needles) and `given` (whether the argument is there).
+numbers, text without case), a list (one of), or a mapping of `not`, `in`, `above`, `below`, `at_least`, `at_most`,
+`like` (a glob), `says` (needles) and `given` (whether the argument is there).
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ def matches(matcher: Any, value: Any, given: bool = True) -> bool:
 
 def _test(name: str, wanted: Any, value: Any, given: bool) -> bool:
     if name == "given":
-        return given == wanted
+        return given is bool(wanted)
     if name == "not":
         return not matches(wanted, value, given)
     if not given:

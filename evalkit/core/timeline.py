@@ -1,6 +1,7 @@
 """A dialogue as a row of moments: what the user said, what the agent said, what it called and what came back.
 
-Reads chat messages; knows nothing of policies. A call failed when the tool's answer is a JSON object with a key `error`.
+Reads chat messages; knows nothing of policies. A call failed when the tool's answer is a JSON object with a key
+`error`.
 """
 
 import json
