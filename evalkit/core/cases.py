@@ -1,17 +1,20 @@
-"""A policy and the steps of a trajectory, as a detector is given them: read from a scenario, written as text, cut.
+"""Policies and the steps of a trajectory, as a detector is given them: read from a scenario, and cut.
 
 A `Case` has no label and no onset: what detects must not see them. Knows no rules and no detectors.
 
-A scenario of the suite policyguard holds one policy, the case as its only message, and in `world` the step lines
-(`steps`), where there are any the same steps as events (`events`, see core/events.py) and what rules compare with
-(`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where only the end does (an open obligation).
+A scenario of the suite policyguard holds the case in words as its only message and, in `world`, the step lines (`steps`),
+the same steps as events where there are any (`events`, as core/events.py reads them, or the recorded `messages`) and
+what rules compare with (`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where only the end does
+(an open obligation).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.core.errors import ContentError
+from evalkit.core.events import Event, from_mappings, from_messages
+from evalkit.core.examples import layout
 from evalkit.core.types import Message, Policy, Scenario
 
 PREFIX = "prefix"
@@ -27,47 +30,59 @@ LONGEST = "over 40 steps"
 class Case:
     """All that a detector may look at."""
 
-    policy: Policy
+    policies: tuple[Policy, ...]
+    """Broken when any of them is."""
     steps: tuple[str, ...]
-    events: tuple[Mapping[str, Any], ...] | None
-    """One for each step, where the trajectory is known as more than text."""
+    rows: tuple[Mapping[str, Any], ...] | None
+    """The steps as mappings or recorded messages, where the trajectory is known as more than text."""
+    recorded: bool
+    """`rows` are messages."""
     values: Mapping[str, Any]
     prefix: bool
     """The trajectory goes on after these steps: has it broken the policy yet?"""
-    domain: str = ""
-    subdomain: str = ""
+    text: str
+    """Policy and trajectory in words: what a chat model reads."""
+
+    @property
+    def policy(self) -> str:
+        """All policies as one text."""
+        return "\n".join(p.text for p in self.policies)
+
+    def events(self) -> tuple[Event, ...] | None:
+        """One for each step; None where only the words of the steps are known."""
+        if self.rows is None:
+            return None
+        if self.recorded:
+            found = from_messages([Message.model_validate(row) for row in self.rows])
+        else:
+            found = from_mappings(self.rows, "world.events")
+        if len(found) < len(self.steps) or (len(found) > len(self.steps) and not self.prefix):
+            raise ContentError(f"{len(self.steps)} steps but {len(found)} events: one event for each step")
+        return found[: len(self.steps)]
 
 
 def case_of(scenario: Scenario) -> Case:
     """The case of a scenario; `ContentError` names what is missing or does not fit."""
     where = f"scenario {scenario.id!r}"
-    if len(scenario.policies) != 1:
-        raise ContentError(f"{where}: a detector is asked about one policy; this scenario has {len(scenario.policies)}")
+    if not scenario.policies:
+        raise ContentError(f"{where}: no policy to hold the trajectory against")
     world = scenario.world or {}
-    steps, events, values = world.get("steps"), world.get("events"), world.get("values") or {}
+    steps, values = world.get("steps"), world.get("values") or {}
     if not isinstance(steps, (list, tuple)) or not all(isinstance(s, str) for s in steps):
         raise ContentError(f"{where}: world.steps is missing: the list of its steps as texts")
-    if events is not None:
-        if not isinstance(events, (list, tuple)) or not all(isinstance(e, Mapping) for e in events):
-            raise ContentError(f"{where}: world.events is a list of mappings, one for each step")
-        if len(events) != len(steps):
-            raise ContentError(f"{where}: {len(steps)} steps but {len(events)} events: one event for each step")
     if not isinstance(values, Mapping):
         raise ContentError(f"{where}: world.values is a mapping of names to values")
-    policy = scenario.policies[0]
+    events, messages = world.get("events"), world.get("messages")
+    rows = messages if events is None else events
+    if rows is not None and not (isinstance(rows, (list, tuple)) and all(isinstance(r, Mapping) for r in rows)):
+        raise ContentError(f"{where}: world.{'messages' if events is None else 'events'} is a list of mappings")
+    text = next((m.content for m in reversed(scenario.messages) if m.role == "user"), "")
+    if not text.strip():
+        raise ContentError(f"{where}: no message of the user: the case in words")
     return Case(
-        policy, tuple(steps), None if events is None else tuple(events), values, PREFIX in scenario.tags,
-        scenario.tags.get("domain", policy.domain), scenario.tags.get("subdomain", policy.subdomain),
+        scenario.policies, tuple(steps), None if rows is None else tuple(rows), events is None, values,
+        PREFIX in scenario.tags, text,
     )  # fmt: skip
-
-
-def case_text(policy: str, steps: Sequence[str], domain: str = "", subdomain: str = "") -> str:
-    """Policy and trajectory in the layout of PolicyGuardBench: the only message of a scenario."""
-    done = "; ".join(f"Step {n}: {' '.join(step.split())}" for n, step in enumerate(steps, 1))
-    lines = [f"Policy: {' '.join(policy.split())}", f"Trajectory Actions: {done or 'none'}"]
-    lines += [f"Domain: {domain}"] if domain else []
-    lines += [f"Subdomain: {subdomain}"] if subdomain else []
-    return "\n".join(lines)
 
 
 def cut(scenario: Scenario, n: int) -> Scenario | None:
@@ -79,17 +94,20 @@ def cut(scenario: Scenario, n: int) -> Scenario | None:
     broken = broken_by(scenario, n)
     if not 0 < n < len(case.steps) or broken is None:
         return None
-    text = case_text(case.policy.text, case.steps[:n], case.domain, case.subdomain)
+    tags, policy = scenario.tags, scenario.policies[0]
+    domain, subdomain = tags.get("domain", policy.domain), tags.get("subdomain", policy.subdomain)
+    text = layout(case.policy, case.steps[:n], domain, subdomain)
     world: dict[str, Any] = {**(scenario.world or {}), "steps": list(case.steps[:n])}
-    if case.events is not None:
-        world["events"] = list(case.events[:n])
+    if case.rows is not None and not case.recorded:
+        world["events"] = list(case.rows[:n])
     return scenario.model_copy(
         update={
             "id": f"{scenario.id}@{n}",
+            "attack": "violation" if broken else "benign",
             "messages": (Message(role="user", content=text),),
             "world": world,
             "label": broken,
-            "tags": {**scenario.tags, PREFIX: str(n), BASE: scenario.id},
+            "tags": {**tags, PREFIX: str(n), BASE: scenario.id},
         }
     )
 

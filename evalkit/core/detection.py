@@ -3,7 +3,7 @@
 The positive class is the violation. Every value comes with a 95 % interval for clusters (families: the pairs of one
 policy are not independent), in closed form: Wilson's interval with the effective sample size (core/stats.py) for what
 is a ratio of counts, and MOVER (Zou & Donner 2008, Statistics in Medicine 27) with the correlation between clusters for
-means of two ratios. What needs the score of every pair (AUROC, calibration) is in core/ranking.py and core/reliability.py.
+means of two ratios. What needs the score of every pair (AUROC, calibration) is in core/curves.py and core/reliability.py.
 """
 
 import math

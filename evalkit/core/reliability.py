@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.core.detection import Estimate, clustered_mean
-from evalkit.core.ranking import resampled
+from evalkit.core.curves import resampled
 from evalkit.core.stats import clustered_wilson
 
 BINS = 15
