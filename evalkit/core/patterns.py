@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.core import values
-from evalkit.core.errors import ContentError
 from evalkit.core.events import Event
-from evalkit.core.rules import Act, Acts, Condition, Ref, Rule, Tag
+from evalkit.core.rules import Act, Acts, Condition, Ref, Rule, Tag, check_world
 
 Key = tuple[int | float | str, ...]
 """A value for each variable of for_each."""
@@ -68,13 +67,6 @@ class Rows:
         tag = next(t for t in self._rule.tags if t.name == name)
         source = self.row(tag.source, ())
         return [words for j in range(i) if source[j] for words in _read(tag, self._events[j])]
-
-
-def check_world(rule: Rule, world: Mapping[str, Any]) -> None:
-    """`ContentError` where the world lacks a value that the rule names: comparing with nothing would pass silently."""
-    for name in sorted(rule.world_names):
-        if name not in world:
-            raise ContentError(f"the rule needs the world's ${name} (there are: {', '.join(sorted(world)) or 'none'})")
 
 
 def _glob(text: str, patterns: Sequence[str]) -> bool:

@@ -44,6 +44,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from evalkit.core.errors import ContentError
 from evalkit.core.events import EventKind
 from evalkit.core.types import PolicyKind
 from evalkit.core.values import Path
@@ -259,3 +260,10 @@ def kind_of(form: Form) -> PolicyKind:
     if isinstance(form, Limit):
         return "limit"
     return {Require: "obligation", Precede: "ordering", Respond: "conditional"}[type(form)]  # type: ignore[return-value]
+
+
+def check_world(rule: Rule, world: Mapping[str, Any]) -> None:
+    """`ContentError` where the world lacks a value that the rule names: comparing with nothing would pass silently."""
+    for name in sorted(rule.world_names):
+        if name not in world:
+            raise ContentError(f"the rule needs the world's ${name} (there are: {', '.join(sorted(world)) or 'none'})")

@@ -18,7 +18,9 @@ TRACKED = 4
 """Letters and digits that a value needs to be followed from a source to a sink: "yes" and "12" are everywhere."""
 UNIT = 1_000_000
 """Sums are kept in millionths, as whole numbers: no order of adding changes them."""
-_PLAIN = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?")
+_SHORT = 40
+"""Characters below which a text may be a number that is written out."""
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?")
 _AMOUNT = re.compile(r"\s*[^\w\s.-]?\s*(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?)\s*\D{0,4}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ][\d:.]+(?:Z|[+-]\d{2}:?\d{2})?)?")
 Path = tuple[str, ...]
@@ -28,11 +30,7 @@ Path = tuple[str, ...]
 def canon(value: Any) -> int | float | str:
     """The form in which equal values are equal: 5, 5.0 and "5"; "CH" and " ch"; but not "007" and 7."""
     if isinstance(value, str):
-        text = value.strip().casefold()
-        plain = _PLAIN.fullmatch(text) if len(text) < 40 else None
-        if plain is None:
-            return text
-        return float(text) if plain[1] else int(text)
+        return _canon_short(value) if len(value) < _SHORT else value.strip().casefold()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -40,6 +38,15 @@ def canon(value: Any) -> int | float | str:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return str(value).casefold()
+
+
+@lru_cache(maxsize=65536)
+def _canon_short(value: str) -> int | float | str:
+    text = value.strip().casefold()
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        return text
+    return float(text) if plain[1] else int(text)
 
 
 def number(value: Any) -> float | None:
