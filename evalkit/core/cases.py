@@ -10,7 +10,7 @@ what rules compare with (`values`). Tag `onset`: the step that breaks the policy
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalkit.core.errors import ContentError
 from evalkit.core.events import Event, from_mappings, from_messages
@@ -135,3 +135,21 @@ def onset_of(scenario: Scenario) -> str | None:
 def length(n: int) -> str:
     """The bucket of a trajectory of `n` steps."""
     return next((name for most, name in LENGTHS if n <= most), LONGEST)
+
+
+class Taught(NamedTuple):
+    """What a detector may learn from."""
+
+    policy: str
+    steps: tuple[str, ...]
+    label: bool
+    part: str = ""
+    """Of the data; a detector that is scored on a part has not learnt from it."""
+
+
+def taught(scenario: Scenario, part: str = "") -> tuple[Taught, ...]:
+    """The scenario as a training example; empty where it has no label."""
+    if scenario.label is None:
+        return ()
+    case = case_of(scenario)
+    return (Taught(case.policy, case.steps, scenario.label, part),)
