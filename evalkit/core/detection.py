@@ -47,6 +47,11 @@ class Confusion:
         return [sum(c[i] for c in self.families.values()) for i in range(4)]
 
     @property
+    def cells(self) -> list[Cell]:
+        """Of the families, in an order of their own: sums of floats must not depend on who finished first."""
+        return sorted(self.families.values())
+
+    @property
     def n(self) -> int:
         """Examples."""
         return sum(self.totals)
@@ -110,13 +115,13 @@ class Confusion:
         return self.answering(t[TP] + t[FN] > t[FP] + t[TN])
 
     def _ratio(self, hits: Sequence[int], misses: Sequence[int]) -> Estimate | None:
-        cells = [(sum(c[i] for i in (*hits, *misses)), sum(c[i] for i in hits)) for c in self.families.values()]
+        cells = [(sum(c[i] for i in (*hits, *misses)), sum(c[i] for i in hits)) for c in self.cells]
         return ratio(cells)
 
     def _correlation(self, *parts: tuple[Sequence[int], Sequence[int], float]) -> float:
         """Between two ratios over the families, by their linearised residuals: hits - value * trials."""
         a, b = (
-            [sum(c[i] for i in hits) - value * sum(c[i] for i in (*hits, *misses)) for c in self.families.values()]
+            [sum(c[i] for i in hits) - value * sum(c[i] for i in (*hits, *misses)) for c in self.cells]
             for hits, misses, value in parts
         )
         return correlation(a, b)
