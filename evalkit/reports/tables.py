@@ -92,7 +92,6 @@ COLUMNS = (
     Column("F1", "f1"),
     Column("F1, flagging all", "f1", {"baseline": "flags_all"}),
     Column("AUROC", "auroc"),
-    Column("Recall at 1% FPR", "recall_at_1_fpr"),
     Column("Calibration error", "ece"),
     Column("Violations caught in time", "caught_in_time_rate"),
     Column("Latency, median", "latency_p50_ms"),
