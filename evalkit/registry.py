@@ -32,8 +32,24 @@ JUDGES = {
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
 GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+# name of a published set -> Source (benchmarks/sources/reading.py)
+SOURCES = {
+    name: f"evalkit.benchmarks.sources.{module}:{attr}"
+    for name, module, attr in (
+        ("agentdojo", "agentdojo", "SOURCE"),
+        ("assebench", "rjudge", "ASSEBENCH"),
+        ("openagentsafety", "openagentsafety", "SOURCE"),
+        ("policyguardbench", "policyguardbench", "SOURCE"),
+        ("rjudge", "rjudge", "SOURCE"),
+        ("sopbench", "sopbench", "SOURCE"),
+        ("st_webagentbench", "st_webagentbench", "SOURCE"),
+        ("tau2bench", "tau2bench", "SOURCE"),
+        ("taubench", "taubench", "SOURCE"),
+        ("toolemu", "toolemu", "SOURCE"),
+    )
+}
 
-_BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS}
+_BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS, "sources": SOURCES}
 
 
 def lookup(kind: str, name: str) -> Any:
