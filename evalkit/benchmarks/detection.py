@@ -3,10 +3,11 @@
 Makes no examples and judges none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from evalkit.core.errors import ContentError
+from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.examples import Example, layout
 from evalkit.core.types import Message, Scenario, Trajectory
 
@@ -71,6 +72,21 @@ def recorded(example: Example, target: str = "recorded") -> tuple[Scenario, Traj
     return scenario, Trajectory(
         scenario_id=example.id, target=agent, messages=example.messages[opening:], stop="stop", model=agent
     )
+
+
+def write(examples: Iterable[Example], path: Path) -> int:
+    """Every example as a detection scenario, one JSON line each; how many. `evalkit run --data` reads the file."""
+    if path.suffix != ".jsonl":
+        raise UsageError(f"{path}: a scenario file ends in .jsonl")
+    number = 0
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            for example in examples:
+                file.write(detection(example).model_dump_json() + "\n")
+                number += 1
+    except OSError as e:
+        raise UsageError(f"{path}: {e.strerror or e}") from e
+    return number
 
 
 def attack(example: Example) -> str:

@@ -68,10 +68,10 @@ def _example(row: _Row, place: str) -> Example:
         label=about.security and about.attack_type is not None,
         grade="program",
         domain=about.suite_name,
-        subdomain=about.user_task_id,
         licence=LICENCE,
         tags={
             "agent": row.agent,
+            "task": about.user_task_id,
             "attacked": str(about.attack_type is not None).lower(),
             "task_done": str(about.success).lower(),
         },

@@ -89,9 +89,8 @@ def _example(row: _Row, messages: tuple[Message, ...]) -> Example:
         label=label,
         grade="none" if label is None else "consensus",
         domain="computer use",
-        subdomain=row.task,
         licence="MIT",
-        tags={"agent": row.model, "rule": str(rule), "llm": str(opinion)},
+        tags={"agent": row.model, "task": row.task, "rule": str(rule), "llm": str(opinion)},
     )
 
 

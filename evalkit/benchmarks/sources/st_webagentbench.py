@@ -76,7 +76,6 @@ def _example(row: _Row, known: list[_Policy]) -> Example:
         policies=tuple(_made(p, site) for p in known),
         messages=(Message(role="user", content=row.intent),),
         domain=site,
-        subdomain=str(row.intent_template_id),
         licence="Apache-2.0",
         tags={"categories": " ".join(sorted({p.policy_category for p in known}))},
     )

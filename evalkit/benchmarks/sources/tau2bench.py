@@ -128,9 +128,8 @@ def _example(
         steps=steps_of(messages),
         messages=messages,
         domain=domain,
-        subdomain=task,
         licence="MIT",
-        tags=tags,
+        tags={"task": task, **tags},
     )
 
 

@@ -56,9 +56,8 @@ def _example(row: _Row, run: str, place: str) -> Example:
         steps=steps_of(messages),
         messages=messages,
         domain=domain,
-        subdomain=str(row.task_id),
         licence="MIT",
-        tags={"run": run, "reward": f"{row.reward:g}", "trial": str(row.trial)},
+        tags={"run": run, "task": str(row.task_id), "reward": f"{row.reward:g}", "trial": str(row.trial)},
     )
 
 
