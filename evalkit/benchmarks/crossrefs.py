@@ -16,7 +16,7 @@ from evalkit.benchmarks.templates import Columns, Edit, Mode, Request, RowTempla
 from evalkit.benchmarks.toolbox import Tool
 from evalkit.core.errors import ContentError, unknown
 from evalkit.core.expectations import Expectation
-from evalkit.core.patterns import Pattern
+from evalkit.core.matching import Pattern
 
 if TYPE_CHECKING:  # domain.py calls this module
     from evalkit.benchmarks.domain import Domain

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from evalkit.core.patterns import Pattern, find, sequence
+from evalkit.core.matching import Pattern, find, sequence
 from evalkit.core.record import Model
 from evalkit.core.timeline import Moment
 

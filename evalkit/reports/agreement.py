@@ -9,7 +9,8 @@ from typing import Any
 from evalkit.core.types import Metric
 from evalkit.engine.calibrate import SLICES, Calibration
 from evalkit.engine.corrected import Result
-from evalkit.reports.tables import NONE, interval, label, percent, plain
+from evalkit.reports.numbers import NONE, interval, percent
+from evalkit.reports.tables import label, plain
 from evalkit.reports.terminal import wrapped
 
 NAMES = {
