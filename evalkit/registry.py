@@ -21,6 +21,7 @@ TARGETS = {
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
     "python": "evalkit.targets.scripted:make_python",
+    "langgraph": "evalkit.targets.agent:make",
     "rules": "evalkit.targets.detectors:make_rules",
     "guardrail": "evalkit.targets.detectors:make_guardrail",
     "baseline": "evalkit.targets.detectors:make_baseline",
@@ -33,6 +34,8 @@ JUDGES = {
     "refusal": "evalkit.judges.refusal:make",
     "conduct": "evalkit.judges.conduct:make",
     "detection": "evalkit.judges.detection:make",
+    "expectations": "evalkit.judges.expectations:Expectations",
+    "goal": "evalkit.judges.expectations:Goal",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
 GENERATORS = {

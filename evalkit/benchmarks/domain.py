@@ -203,6 +203,7 @@ def _policies(file: DomainFile, entries: tuple[PolicyEntry, ...], text: str, pat
             challenge=e.challenge,
             domain=file.id,
             subdomain=e.flow,
+            category=e.category,
             rule=e.rule,
             source=Span(source=f"{file.id}/policy.md", start=span[0], end=span[1]),
         )

@@ -125,6 +125,10 @@ def run(
     revise: Annotated[
         bool, typer.Option("--revise", help="Ask for every answer to be revised under the policy; score both answers.")
     ] = False,
+    user_model: Annotated[
+        str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
+    ] = None,
+    user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -172,6 +176,8 @@ def run(
             timeout=timeout, retries=retries, concurrency=concurrency,
         ),
         revise=revise,
+        user_model=user_model,
+        user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
     )  # fmt: skip
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
 

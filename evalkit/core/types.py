@@ -62,6 +62,8 @@ class Policy(Model):
     """How hard the policy is to keep (IntellAgent's scale)."""
     domain: str = ""
     subdomain: str = ""
+    category: str = Field(default="", exclude_if=lambda name: not name)
+    """What it is about, over all domains: authentication, consent, payment, privacy."""
     facts: tuple[str, ...] = ()
     """non_disclosure: ids of the facts it protects."""
     rule: dict[str, Any] | None = None

@@ -59,7 +59,7 @@ class Dialogues:
     ) -> Trajectory:
         """One dialogue, to its end or to what stops it. Only `EvalkitError` passes: it ends the run."""
         event = event_of(scenario)
-        domain = self.domain(event)
+        domain = self.domain(event.domain, event.digest, event.id)
         plugged = self._plugged(domain)
         params = dict(spec.params)
         if spec.epochs > 1:
@@ -76,15 +76,15 @@ class Dialogues:
         finally:
             world.close()
 
-    def domain(self, event: Event) -> Domain:
-        """The event's domain; `ContentError` where its files are not those that the event was made and proven with."""
-        found = self._domains.get(event.domain)
+    def domain(self, name: str, digest: str, event: str) -> Domain:
+        """A domain; `ContentError` where its files are not those that the event was made and proven with."""
+        found = self._domains.get(name)
         if found is None:
-            found = self._domains[event.domain] = self.known.get(event.domain) or domains.load(event.domain)
-        if found.digest != event.digest:
+            found = self._domains[name] = self.known.get(name) or domains.load(name)
+        if found.digest != digest:
             raise ContentError(
-                f"event {event.id}: made for domain {event.domain} {event.digest}, but the files in {found.folder} are "
-                f"{found.digest}: make the events anew, or give the folder of that domain with --content"
+                f"event {event}: made for domain {name} {digest}, but the files in {found.folder} are {found.digest}: "
+                "make the events anew, or give the folder of that domain with --content"
             )
         return found
 

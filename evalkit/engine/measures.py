@@ -8,12 +8,13 @@ from typing import Any
 
 from evalkit.core.errors import unknown
 from evalkit.core.types import Scenario
-from evalkit.engine import detections, summary
+from evalkit.engine import detections, outcomes, summary
 from evalkit.engine.detections import Detections
+from evalkit.engine.outcomes import Outcomes
 from evalkit.engine.summary import Summary
 
-MEASURES: dict[str, type[Summary]] = {"answers": Summary, "detection": Detections}
-_ABOUT = {"answers": summary.ABOUT, "detection": detections.ABOUT}
+MEASURES: dict[str, type[Summary]] = {"answers": Summary, "detection": Detections, "dialogue": Outcomes}
+_ABOUT = {"answers": summary.ABOUT, "detection": detections.ABOUT, "dialogue": outcomes.ABOUT}
 ABOUT: dict[str, str] = {name: text for about in _ABOUT.values() for name, text in about.items()}
 """Every metric of any suite, and what it is."""
 

@@ -25,7 +25,7 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen
+from evalkit.engine import chosen, stage
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.fitting import fitted
@@ -62,6 +62,9 @@ class Wish:
     out: Path | None = None
     judging: JudgeWish = JudgeWish()
     revise: bool = False
+    user_model: str | None = None
+    """Plays the user in dialogues; None: the offline user."""
+    user_target: TargetOptions = TargetOptions()
 
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
@@ -79,6 +82,12 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     asked = _prompted(_wrapped(target, wish, concurrency), target, scenarios)
     if wish.revise:
         asked = _revising(asked, wish, suite)
+    user = _user(wish)
+    dialogues = stage.staged(scenarios, user, wish.data)
+    if dialogues is not None:
+        asked = stage.tooled(asked, target, scenarios)
+        if wish.revise:
+            raise UsageError("--revise: an answer in a dialogue cannot be taken back")
     if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
         raise UsageError(f"--max-cost: no price is known for {wish.model!r}; give one with --price IN,OUT")
     spec = RunSpec(
@@ -88,7 +97,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         model=asked.name,
         params=params,
         judges=composed(judges).versions(),
-        options=dict(scenarios.options),
+        options={**scenarios.options, **(stage.played_by(user) if dialogues is not None else {})},
         fingerprint=getattr(asked if isinstance(asked, (Revising, Asking)) else target, "fingerprint", None),
         seed=wish.seed,
         limit=wish.limit,
@@ -107,6 +116,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         manifest=_manifest(spec, wish, scenarios),
         notes=[*scenarios.notes, *learnt, *_under_load(asked, concurrency)],
         metrics=scenarios.suite.metrics,
+        dialogues=dialogues,
         concurrency=concurrency,
         budget=wish.budget,
         price=wish.price,
@@ -206,6 +216,20 @@ def _bench(suite: Suite, wish: Wish) -> Bench:
     if wish.budget.cost is not None and bench.targets and not chosen.has_price(judging):
         raise UsageError("--max-cost: no price is known for the judge models; give one with --judge-price IN,OUT")
     return bench
+
+
+def _user(wish: Wish) -> Target | None:
+    """The model that plays the user, within limits, with retries and the cache."""
+    if wish.user_model is None:
+        return None
+    target = targets.resolve(wish.user_model, wish.user_target)
+    if getattr(target, "select", None) is not None or wish.user_model.startswith("scripted/"):
+        raise UsageError(f"--user-model {wish.user_model}: a model is needed to play the user")
+    if wish.budget.cost is not None and not wish.user_model.startswith("litellm/"):
+        raise UsageError(f"--max-cost: no price is known for the user model {wish.user_model!r}; --max-tokens counts both")
+    concurrency = wish.user_target.concurrency or getattr(target, "concurrency", None) or 32
+    limited = wrap.Limited(target, concurrency=concurrency, retries=wish.user_target.retries)
+    return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
 
 
 def _revising(target: Target, wish: Wish, suite: Suite) -> Target:

@@ -20,6 +20,9 @@ FORMS = (
     "local/NAME-OR-FOLDER",
     "http://HOST:PORT/v1#NAME",
     "python:MODULE:ATTR",
+    "langgraph:MODULE:ATTR",
+    "scripted/oracle",
+    "scripted/careless",
     "baseline:NAME",
     "guardrail:NAME",
 )
