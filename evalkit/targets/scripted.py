@@ -141,7 +141,7 @@ class PythonTarget:
     def __init__(self, name: str, function: Callable[..., Any], options: TargetOptions) -> None:
         self.name = name
         self.concurrency = options.concurrency or 32
-        self.fingerprint = _source(function)
+        self.fingerprint = source_of(function)
         self.detects = bool(getattr(function, "detects", False))
         self._function = function
         self._timeout_s = options.timeout_s
@@ -262,7 +262,7 @@ def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
     return future
 
 
-def _source(function: Callable[..., Any]) -> str | None:
+def source_of(function: Callable[..., Any]) -> str | None:
     """A hash of the file that holds the code; None for code without a file."""
     try:
         path = inspect.getsourcefile(inspect.unwrap(function))
