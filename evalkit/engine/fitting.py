@@ -16,13 +16,13 @@ from evalkit.core.protocols import Target
 def fitted(target: Target, suite: str, options: Mapping[str, str], data: str | None) -> tuple[Target, list[str]]:
     """The target, fitted if it is one that has to be, and what to say about it."""
     chosen = suites.choose(suites.load(suite), options)
+    if getattr(target, "detects", False) and suites.load(suite).metrics != "detection":
+        raise UsageError(f"{target.name} detects violations in trajectories: suite {suite!r} asks for no such thing")
     protocol = chosen.get("protocol", "standard")
     fit: Any = getattr(target, "fit", None)
     if fit is None:
-        changes = protocol != "standard" and suites.load(suite).metrics == "detection"
-        return target, [f"protocol {protocol} changes nothing for {target.name}: it is not fitted here"] if changes else []
-    if suites.load(suite).metrics != "detection":
-        raise UsageError(f"{target.name} detects violations in trajectories: suite {suite!r} asks for no such thing")
+        same = protocol != "standard"
+        return target, [f"protocol {protocol} changes nothing for {target.name}: it is not fitted here"] if same else []
     examples = _examples(suite, options, chosen, data)
     if not examples:
         raise UsageError(
