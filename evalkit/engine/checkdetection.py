@@ -64,10 +64,11 @@ def _unfit(scenario: Scenario) -> Iterator[str]:
     except EvalkitError as e:
         yield str(e)
         return
-    if onset not in (None, END) and int(str(onset)) >= len(case.steps):
-        yield f"onset {onset} is none of the {len(case.steps)} steps"
-    if onset is not None and not scenario.label:
-        yield f"onset {onset} without a violation"
+    if not case.prefix:  # a prefix keeps the onset of the whole
+        if onset not in (None, END) and int(str(onset)) >= len(case.steps):
+            yield f"onset {onset} is none of the {len(case.steps)} steps"
+        if onset is not None and not scenario.label:
+            yield f"onset {onset} without a violation"
     if events is not None and len(events) != len(case.steps):
         yield f"{len(events)} events for {len(case.steps)} steps"
 

@@ -35,12 +35,12 @@ def fitted(target: Target, suite: str, options: Mapping[str, str], data: str | N
     found: Target = fit(examples, views.part_of(chosen))
     violations = sum(t.label for t in examples)
     said = f"{target.name}: fitted on {len(examples):,} examples ({violations:,} violations)"
-    return found, [said if len(parts) < 2 else f"{said}, {len(parts)} times, each time without what is scored: {protocol}"]
+    return found, [
+        said if len(parts) < 2 else f"{said}, {len(parts)} times, each time without what is scored: {protocol}"
+    ]
 
 
-def _examples(
-    suite: str, options: Mapping[str, str], chosen: Mapping[str, str], data: str | None
-) -> list[Taught]:
+def _examples(suite: str, options: Mapping[str, str], chosen: Mapping[str, str], data: str | None) -> list[Taught]:
     """The labelled ones of the train part. A scenario that names no part is taken for one to be scored."""
     part = views.part_of(chosen)
     keep = None if chosen.get("protocol") == "folds" else "train"
