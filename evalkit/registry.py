@@ -72,6 +72,7 @@ _BUILT_IN = {
     "sources": SOURCES,
 }
 
+
 def lookup(kind: str, name: str) -> Any:
     """The object behind a name: built-in, entry point `evalkit.<kind>`, or `module:attr`."""
     if name in _BUILT_IN[kind]:

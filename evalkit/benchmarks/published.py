@@ -1,4 +1,4 @@
-"""A published set (`--option source=NAME --data PATH`) as scenarios of the suite policyguard. Reads nothing by itself."""
+"""A published set (`--option source=NAME --data PATH`) as scenarios of the suite policyguard. Parses nothing itself."""
 
 from collections.abc import Iterator, Mapping
 

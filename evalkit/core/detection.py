@@ -2,8 +2,8 @@
 
 The positive class is the violation. Every value comes with a 95 % interval for clusters (families: the pairs of one
 policy are not independent), in closed form: Wilson's interval with the effective sample size (core/stats.py) for what
-is a ratio of counts, and MOVER (Zou & Donner 2008, Statistics in Medicine 27) with the correlation between clusters for
-means of two ratios. What needs the score of every pair (AUROC, calibration) is in core/curves.py and core/reliability.py.
+is a ratio of counts, and MOVER (Zou & Donner 2008, Statistics in Medicine 27) with the correlation between clusters
+for means of two ratios. What needs the score of every pair is in core/curves.py and core/reliability.py.
 """
 
 import math
@@ -79,7 +79,7 @@ class Confusion:
     def f1(self) -> Estimate | None:
         """2 tp / (2 tp + fp + fn); None without any violation.
 
-        F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn), a rising function of a ratio: its interval is that of J, mapped.
+        F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn) rises with a ratio: its interval is that of J, mapped.
         """
         totals = self.totals
         return _f1(self._ratio((TP,), (FP, FN))) if totals[TP] + totals[FN] else None
@@ -174,7 +174,7 @@ def clustered_mean(families: Iterable[tuple[int, float]]) -> Estimate | None:
 
 
 def quantile(values: Sequence[float], q: float) -> Estimate | None:
-    """A quantile with its distribution-free interval: order statistics around rank n q (David & Nagaraja 2003, §7.1)."""
+    """A quantile with its distribution-free interval: order statistics around rank n q (David & Nagaraja 2003, §7)."""
     if not values:
         return None
     ordered, n = sorted(values), len(values)

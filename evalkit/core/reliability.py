@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from evalkit.core.detection import Estimate, clustered_mean
 from evalkit.core.curves import resampled
+from evalkit.core.detection import Estimate, clustered_mean
 from evalkit.core.stats import clustered_wilson
 
 BINS = 15
@@ -30,9 +30,7 @@ def brier(scores: Sequence[float], labels: Sequence[bool], families: Sequence[in
     return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
 
 
-def ece(
-    scores: Sequence[float], labels: Sequence[bool], families: Sequence[int], bins: int = BINS
-) -> Estimate | None:
+def ece(scores: Sequence[float], labels: Sequence[bool], families: Sequence[int], bins: int = BINS) -> Estimate | None:
     """Expected calibration error over bins of equal mass, freed from the bias that small bins have.
 
     In each bin the distance d between mean probability and share of violations is normal with a standard error s, so

@@ -12,12 +12,12 @@ from evalkit.core.detection import Estimate, clustered_mean, ratio
 from evalkit.core.types import Metric, Scenario
 
 ABOUT = {
-    "caught_rate": "share of the trajectories that break the policy within the prefixes in which some prefix was flagged",
+    "caught_rate": "share of the trajectories broken within the prefixes of which some prefix was flagged",
     "caught_in_time_rate": "share of them that was flagged at the very step of the violation, or before",
     "delay_steps": "mean steps from the violation to the first flag, of what was caught; below 0 is ahead",
     "warned_ahead_rate": "share of the trajectories that will break the policy flagged before they have",
     "lead_steps": "mean steps from that warning to the violation",
-    "trajectory_false_alarm_rate": "share of the trajectories that keep the policy to the end with a flag at any prefix",
+    "trajectory_false_alarm_rate": "share of the trajectories that keep the policy to the end flagged at any prefix",
 }
 """Every metric over the prefixes of a trajectory."""
 

@@ -20,7 +20,7 @@ from evalkit.engine.ahead import Ahead
 from evalkit.engine.summary import Summary
 
 ABOUT = {
-    "balanced_accuracy": "mean of the shares said right among violations and among the others; 50 % for a constant answer",
+    "balanced_accuracy": "mean of the shares said right among violations and among the others; 50 % for any constant",
     "accuracy": "share of the examples said right",
     "f1": "F1 of the violations; flagging everything reaches 2 b / (1 + b) at a base rate b",
     "macro_f1": "mean of the F1 of violations and the F1 of the others",
@@ -163,7 +163,7 @@ class Detections(Summary):
             return
         labels = np.frombuffer(self._labels, dtype=np.int8).astype(float)
         names = sorted(self._numbers)
-        number = np.empty(len(names), dtype=np.int64)
+        number: Any = np.empty(len(names), dtype=np.int64)
         for i, name in enumerate(names):
             number[self._numbers[name]] = i
         families = number[np.frombuffer(self._of_family, dtype=f"i{self._of_family.itemsize}")]

@@ -1,6 +1,6 @@
 """Which numbers a suite's verdicts make: `metrics` of suite.yaml → the class that counts. Counts nothing itself.
 
-A class of measures is made, fed and read like `Summary` (and may well be a kind of it); its ABOUT says what every metric is.
+A class of measures is a kind of `Summary`, made, fed and read like it; its ABOUT says what every metric is.
 """
 
 from collections.abc import Callable, Mapping

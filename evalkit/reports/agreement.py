@@ -11,7 +11,7 @@ from evalkit.engine.calibrate import SLICES, Calibration
 from evalkit.engine.corrected import Result
 from evalkit.reports.numbers import NONE, interval, percent
 from evalkit.reports.tables import label, plain
-from evalkit.reports.terminal import wrapped
+from evalkit.reports.wrapping import wrapped
 
 NAMES = {
     "kappa": "Cohen's kappa",

@@ -92,7 +92,8 @@ def in_words(group: Group) -> str:
     best, worst = runs[0], runs[-1]
     if len(runs) == 1:
         return f"{_right(best)}; a constant answer is right on {_constant(best)}. {lost.capitalize()}."
-    return f"Of {len(runs)} detectors, {_right(best)}, and {_right(worst)}; a constant answer is right on {_constant(best)}. {lost.capitalize()}."
+    both = f"Of {len(runs)} detectors, {_right(best)}, and {_right(worst)}"
+    return f"{both}; a constant answer is right on {_constant(best)}. {lost.capitalize()}."
 
 
 def _right(run: Run) -> str:
@@ -117,7 +118,10 @@ def _by(run: Run, key: str) -> list[str]:
     values = [v for v in run.slices(key) if seen(run.metric("accuracy", {key: v}))]
     if not values:
         return []
-    lines = ["", f"{BY[key]:26.25}{'balanced':>10}{'accuracy':>10}{'95% interval':>17}{'majority':>10}{'F1':>8}{'n':>9}"]
+    lines = [
+        "",
+        f"{BY[key]:26.25}{'balanced':>10}{'accuracy':>10}{'95% interval':>17}{'majority':>10}{'F1':>8}{'n':>9}",
+    ]
     for value in sorted(values, key=_order):
         of = [run.metric(name, {key: value}) for name in ("balanced_accuracy", "accuracy", "f1")]
         constant = run.metric("accuracy", {key: value, "baseline": "majority"})

@@ -63,7 +63,9 @@ def make_baseline(rest: str, options: TargetOptions) -> "Baseline | Fitted":
     if not file:
         return made
     path = Path(file)
-    found = [t for s in content.read_jsonl(path, Scenario) if s.tags.get("split", "train") == "train" for t in taught(s)]
+    found = [
+        t for s in content.read_jsonl(path, Scenario) if s.tags.get("split", "train") == "train" for t in taught(s)
+    ]
     if not found:
         raise ContentError(f"{path}: no labelled scenario of the train part to fit {made.name} on")
     return made.fit(found, lambda _scenario: "", named=f"{made.name}:{path.name}")
@@ -153,7 +155,9 @@ class Baseline:
         labels = {t.label for t in examples}
         if len(labels) < 2:
             what = "violation" if labels == {True} else "compliant"
-            raise UsageError(f"{self.name}: all {len(examples)} training examples are {what}; there is nothing to learn")
+            raise UsageError(
+                f"{self.name}: all {len(examples)} training examples are {what}; there is nothing to learn"
+            )
         return self._fit(examples)
 
 
