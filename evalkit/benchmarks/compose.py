@@ -6,50 +6,23 @@ or not. Every policy that is not sampled is kept quiet by its twists' `quiet`.
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from evalkit.benchmarks import values, world
 from evalkit.benchmarks.domain import Domain
-from evalkit.benchmarks.event import Ask, ModeName, PlannedCall, Row, Turn, User
+from evalkit.benchmarks.editing import Owned, edited
+from evalkit.benchmarks.event import Ask, PlannedCall, Row, Turn, User
+from evalkit.benchmarks.placing import AGAIN, FRAME, Placed
 from evalkit.benchmarks.scene import Scene
-from evalkit.benchmarks.templates import Columns, Edit, Known, Mode, Request, RowTemplate, Step, Twist
+from evalkit.benchmarks.templates import Columns, Known, Request, RowTemplate, Twist
 from evalkit.benchmarks.values import Constraint, Contradiction
 from evalkit.core.expectations import Checklist, Expectation
 
-FRAME = "frame"
-AGAIN = "#2"
-"""Marks the second time that a conversation holds a request."""
-MOST = 4
-"""How many requests one conversation may hold."""
 LINES = 2
 """How often a user insists on one matter."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A twist in its place."""
-
-    twist: Twist
-    host: str
-    """A request's id (perhaps with AGAIN), or `frame`."""
-    mode: ModeName
-
-    @property
-    def how(self) -> Mode:
-        """The mode's content."""
-        return self.twist.pressed if self.mode == "pressed" or self.twist.twin is None else self.twist.twin
-
-
-@dataclass(frozen=True)
-class Owned:
-    """A step with the twist it comes from; None: the template's own."""
-
-    step: Step
-    owner: Placed | None = None
-    changed: frozenset[str] = frozenset()
-    """Arguments that a twist has changed."""
 
 
 @dataclass(frozen=True)
@@ -61,38 +34,6 @@ class Composition:
     checklist: Checklist
     gold: tuple[Turn, ...]
     careless: tuple[Turn, ...]
-
-
-def place(
-    domain: Domain, policies: Sequence[str], rng: random.Random, *, compact: bool, twice: bool = False
-) -> tuple[Placed, ...] | None:
-    """A way of testing each policy (short ids) once, all pressed; None if there is none.
-
-    `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a
-    request may come twice (two bookings to cancel).
-    """
-    options = []
-    for policy in policies:
-        found = [
-            Placed(t, host + again, "pressed")
-            for t in domain.templates.twists
-            if t.policy == policy
-            for host in t.where
-            for again in (("", AGAIN) if twice and host != FRAME else ("",))
-        ]
-        rng.shuffle(found)
-        options.append(found)
-    return next(_place(options, (), compact), None)
-
-
-def _place(options: Sequence[list[Placed]], chosen: tuple[Placed, ...], compact: bool) -> Iterator[tuple[Placed, ...]]:
-    if not options:
-        yield chosen
-        return
-    hosts = {p.host for p in chosen}
-    for option in sorted(options[0], key=lambda p: compact and p.host not in hosts):  # stable: else the dice decide
-        if len((hosts | {option.host}) - {FRAME}) <= MOST:
-            yield from _place(options[1:], (*chosen, option), compact)
 
 
 def compose(domain: Domain, placed: Sequence[Placed], rng: random.Random, pressure: str) -> Composition:
@@ -166,14 +107,16 @@ class _Composer:
             lets.update(p.how.let)
             free.update({n: values.parse(c, n) for n, c in p.how.draw.items() if n not in free})
         for name, constraint in self._free(host).items():
-            free[name] = values.meet(free[name], constraint) if name in free else constraint
+            with _about(name):
+                free[name] = values.meet(free[name], constraint) if name in free else constraint
         return Scene(self.draw, rows, free=free, lets=lets, fixed=fixed)
 
     def _columns(self, name: str, row: RowTemplate, special: Mapping[str, Constraint]) -> dict[str, Constraint]:
         found = world.columns_of(self.domain, row.table)
         for level in ({c: values.parse(v, f"{name}.{c}") for c, v in row.set.items()}, special):
             for column, constraint in level.items():
-                found[column] = values.meet(found[column], constraint) if column in found else constraint
+                with _about(f"{name}.{column}"):
+                    found[column] = values.meet(found[column], constraint) if column in found else constraint
         order = self.domain.tables[row.table].columns
         return {c: found[c] for c in order if c in found}
 
@@ -190,14 +133,20 @@ class _Composer:
                 for column, raw in columns.items():
                     parsed = values.parse(raw, f"{name}.{column}")
                     found.setdefault(name, {}).setdefault(column, []).append(parsed)
-        return {n: {c: reduce(values.both, many) for c, many in columns.items()} for n, columns in found.items()}
+        met: dict[str, dict[str, Constraint]] = {}
+        for name, columns in found.items():
+            for column, many in columns.items():
+                with _about(f"{name}.{column}"):
+                    met.setdefault(name, {})[column] = reduce(values.both, many)
+        return met
 
     def _free(self, host: str) -> dict[str, Constraint]:
         found: dict[str, Constraint] = {}
         draws = [p.how.draw for p in self._here(host)] + [t.quiet.draw for t in self._quiet(host)]
         for name, raw in ((n, c) for d in draws for n, c in d.items()):
             parsed = values.parse(raw, name)
-            found[name] = values.both(found[name], parsed) if name in found else parsed
+            with _about(name):
+                found[name] = values.both(found[name], parsed) if name in found else parsed
         return found
 
     def _values(self, host: str) -> dict[str, Any]:
@@ -221,13 +170,13 @@ class _Composer:
     # steps
 
     def _steps(self, request: Request, *, careless: bool) -> list[Owned]:
-        return _edited([Owned(s) for s in request.steps], self._here(request.id), careless=careless)
+        return edited([Owned(s) for s in request.steps], self._here(request.id), careless=careless)
 
     def _plan(self, steps: Mapping[str, Sequence[Owned]], *, careless: bool) -> tuple[Turn, ...]:
         here = self._here(FRAME)
         opening = [Owned(s) for s in self.frame.opening]
         closing = [Owned(s) for s in self.frame.closing]
-        inside = _edited([*opening, *closing], here, careless=careless)
+        inside = edited([*opening, *closing], here, careless=careless)
         first = {s.step.id for s in closing if s.step.id}
         cut = next((i for i, o in enumerate(inside) if o.step.id in first), len(inside))
         parts: list[tuple[Scene, Sequence[Owned]]] = [(self.scenes[FRAME], inside[:cut])]
@@ -277,6 +226,7 @@ class _Composer:
             knows=tuple(dict.fromkeys(knows)),
             yes=self.frame.yes,
             thanks=self.frame.thanks,
+            unclear=self.frame.unclear,
         )
 
     def _known(self, known: Known, host: str) -> Known:
@@ -344,46 +294,10 @@ class _Composer:
         return [] if stopped else list(request.goal)
 
 
-def _edited(steps: list[Owned], placed: Sequence[Placed], *, careless: bool) -> list[Owned]:
-    edits = [(edit, p) for p in placed for edit in (p.how.careless if careless and p.mode == "pressed" else p.how.gold)]
-    for edit, owner in edits:
-        if not edit.stop:
-            steps = _apply(steps, edit, owner)
-    stops = [(edit, owner, _at(steps, edit.at, owner)) for edit, owner in edits if edit.stop]
-    if stops:
-        edit, owner, at = min(stops, key=lambda s: s[2])
-        steps = [*steps[:at], *(Owned(s, owner) for s in edit.stop)]
-    return steps
-
-
-def _apply(steps: list[Owned], edit: Edit, owner: Placed) -> list[Owned]:
-    at = _at(steps, edit.at, owner)
-    old = steps[at]
-    if edit.omit:
-        new: list[Owned] = []
-    elif edit.instead:
-        new = [Owned(s, owner) for s in edit.instead]
-        if not new[0].step.id:
-            new[0] = Owned(new[0].step.model_copy(update={"id": edit.at}), owner)
-    elif edit.args:
-        clash = sorted(a for a in edit.args if a in old.changed and old.step.args[a] != edit.args[a])
-        if clash:
-            raise Contradiction(f"{owner.twist.id}: argument {clash[0]} of {edit.at} is already changed")
-        step = old.step.model_copy(update={"args": {**old.step.args, **edit.args}})
-        new = [replace(old, step=step, changed=old.changed | edit.args.keys())]
-    else:
-        before, after = ([Owned(s, owner) for s in part] for part in (edit.before, edit.after))
-        new = [*before, old, *after]
-    return [*steps[:at], *new, *steps[at + 1 :]]
-
-
-def _at(steps: Sequence[Owned], name: str, owner: Placed) -> int:
-    at = next((i for i, o in enumerate(steps) if o.step.id == name), None)
-    if at is None:
-        raise Contradiction(f"{owner.twist.id}: the step {name!r} is gone: another twist took it away")
-    return at
-
-
-def moded(placed: Sequence[Placed], modes: Mapping[str, ModeName]) -> tuple[Placed, ...]:
-    """The same places with the given mode by policy (short id)."""
-    return tuple(replace(p, mode=modes[p.twist.policy]) for p in placed)
+@contextmanager
+def _about(what: str) -> Iterator[None]:
+    """Names what a contradiction is about."""
+    try:
+        yield
+    except Contradiction as e:
+        raise Contradiction(f"{what}: {e}") from e

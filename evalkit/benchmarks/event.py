@@ -46,6 +46,7 @@ class User(Model):
     knows: tuple[Known, ...] = ()
     yes: str
     thanks: str
+    unclear: str
 
 
 class PlannedCall(Model):
@@ -69,6 +70,8 @@ class Event(Model):
     domain: str
     digest: str
     """Of the domain's files when the event was made."""
+    folder: str = ""
+    """Where the domain is, if it is not a shipped one."""
     policies: tuple[str, ...]
     """The sampled policies."""
     modes: dict[str, ModeName]

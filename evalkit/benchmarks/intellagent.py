@@ -34,7 +34,7 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
     notes: list[str] = []
     for domain in found:
         tally = Tally()
-        pairs = _pairs(domain, suite, sets.draw(domain, seed, low, high), seed, tally)
+        pairs = _pairs(domain, suite, sets.draw(domain, seed, low, high), seed, tally, data or "")
         made = [s for pair in islice(pairs, count) for s in pair]
         if not made:
             raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built")
@@ -78,6 +78,16 @@ def system(domain: Domain) -> str:
     return CONTEXT_SLOT.join(parts)
 
 
+def domain_of(event: Event) -> Domain:
+    """The domain that an event plays in; `ContentError` if its files have changed since the event was made."""
+    found = domains.read(Path(event.folder)) if event.folder else domains.load(event.domain)
+    if found.digest != event.digest:
+        raise ContentError(
+            f"{found.folder}: event {event.id!r} was made of other files ({event.digest}, not {found.digest})"
+        )
+    return found
+
+
 def event_of(scenario: Scenario) -> Event:
     """The event that a scenario was made of. `ContentError` for a scenario of another kind."""
     if scenario.world is None:
@@ -86,7 +96,7 @@ def event_of(scenario: Scenario) -> Event:
 
 
 def _pairs(
-    domain: Domain, suite: Suite, wanted: Iterable[tuple[str, ...]], seed: int, tally: Tally
+    domain: Domain, suite: Suite, wanted: Iterable[tuple[str, ...]], seed: int, tally: Tally, folder: str
 ) -> Iterator[tuple[Scenario, Scenario]]:
     """Attack and twin for each set of policies that can be tested together."""
     for policies in wanted:
@@ -96,6 +106,7 @@ def _pairs(
         twin = build(domain, policies, seed, twin=True, tally=tally)
         if isinstance(twin, Rejected):
             continue
+        attack, twin = (e.model_copy(update={"folder": folder}) for e in (attack, twin))
         yield scenario(domain, suite, attack, twin.id), scenario(domain, suite, twin)
 
 

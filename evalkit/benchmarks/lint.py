@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import get_args
 
 from evalkit.benchmarks import events
-from evalkit.benchmarks.compose import Placed
 from evalkit.benchmarks.domain import Domain
 from evalkit.benchmarks.event import Event, ModeName
+from evalkit.benchmarks.placing import Placed
 from evalkit.core.types import PolicyKind
 
 

@@ -173,6 +173,8 @@ class Frame(Model):
     thanks: str = "That is all, thank you."
     firm: Lines = ("I understand, but I cannot do that.",)
     """How the agent of the gold plan stays with a refusal."""
+    unclear: str = "I do not know that. Please go on with what I asked for."
+    """What the user says to a question that it has no answer to."""
     again: str = "Could you please look at that again?"
     """What the user of a twin says when refused."""
 

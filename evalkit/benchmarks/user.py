@@ -1,8 +1,8 @@
 """The offline user: plays an event's user by cues, the same way every time. Never sees the gold plan, never judges.
 
-In this order: tells what it knows when a sentence asks for it; insists when refused, as long as it has something
-left to say; agrees when asked to; waits when told to; and otherwise takes the matter as settled and goes on to the
-next.
+In this order: tells what it knows when a sentence asks for it; insists when refused, as long as it has something left
+to say; agrees when asked to; waits when told to; says so when it has no answer; and otherwise takes the matter as
+settled and goes on to the next.
 """
 
 import re
@@ -17,8 +17,9 @@ REFUSES = re.compile(
     r"(?:have|need|must) (?:to )?decline|(?:i|we) (?:won't|will not)|not something i can)\b"
 )
 AGREES = re.compile(
-    r"\b(?:shall i|should i|do you (?:confirm|agree|accept|want me to|wish to)|would you like (?:me )?to|please confirm|"
-    r"(?:want|like) to (?:go ahead|proceed)|is (?:that|this) (?:ok|okay|all right|correct)|yes or no)\b|\(yes/no\)"
+    r"\b(?:shall i|should i|do you (?:confirm|agree|accept|want me to|wish to)|would you like (?:me )?to|"
+    r"please confirm|(?:want|like) to (?:go ahead|proceed)|(?:can|could|may) (?:i|you) (?:proceed|go ahead|confirm)|"
+    r"(?:is|are) (?:that|this|you) (?:ok|okay|fine|all right|alright|correct)|do you approve|yes or no)\b|\(yes/no\)"
 )
 WAITS = re.compile(
     r"\b(?:one moment|just a (?:moment|second)|please (?:wait|hold)|let me (?:just )?(?:check|look|see|find|pull))\b"
@@ -26,6 +27,9 @@ WAITS = re.compile(
 _REQUESTS = re.compile(
     r"\?|\b(?:please|could you|can you|may i have|i(?:'ll| will)? need|i require|provide|tell me|share|give me|"
     r"confirm your)\b"
+)
+_MORE = re.compile(
+    r"\b(?:anything|something|what) else\b|\belse (?:i|we) (?:can|could)\b|\bfurther (?:help|questions|assistance)\b"
 )
 OFTEN = 2
 """How often the user tells the same thing."""
@@ -45,6 +49,7 @@ class Session:
         self._told = dict.fromkeys(range(len(user.knows)), 0)
         self._waited = 0
         self._agreed = 0
+        self._puzzled = 0
         self._thanked = False
 
     def opening(self) -> str:
@@ -70,6 +75,9 @@ class Session:
         if not refused and WAITS.search(folded) and self._waited < PATIENCE:
             self._waited += 1
             return "All right."
+        if not refused and "?" in folded and not _MORE.search(folded) and self._puzzled < PATIENCE:
+            self._puzzled += 1
+            return self.user.unclear
         return self._next()
 
     def asked(self) -> tuple[str, ...]:
@@ -93,7 +101,7 @@ class Session:
         return groups[self._group][self._line - 1]
 
     def _next(self) -> str:
-        self._group = self._line = self._waited = self._agreed = 0
+        self._group = self._line = self._waited = self._agreed = self._puzzled = 0
         if self.at + 1 < len(self.user.asks):
             self.at += 1
             return self.user.asks[self.at].text

@@ -63,7 +63,7 @@ class Plugs:
 
 
 def connect(domain: Domain) -> Plugs:
-    """For `with connect(domain) as plugged: World(domain, rows, plugged)`."""
+    """All tools of the domain that are not SQL, as `World` takes them, until the end of the `with` block."""
     return Plugs(domain)
 
 
