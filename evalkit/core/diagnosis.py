@@ -1,9 +1,9 @@
 """Which policy to fix first: what each one costs, with intervals, and whether it is broken more than the others.
 
-Pure. A dialogue fails when any policy in play is broken. The **gain** of a policy is the share of all dialogues that fail
-because of it alone: by so much success would rise if it were always kept. Policies are ranked by that. Whether a policy
-stands out is a one-sided exact test of its violations against those of all others (Fisher 1935), at effective sample
-sizes (families of scenarios are not independent), corrected for the number of policies (Holm 1979).
+Pure. A dialogue fails when any policy in play is broken. The **gain** of a policy is the share of all dialogues that
+fail because of it alone: by so much success would rise if it were always kept. Policies are ranked by that. Whether a
+policy stands out is a one-sided exact test of its violations against those of all others (Fisher 1935), at effective
+sample sizes (families of scenarios are not independent), corrected for the number of policies (Holm 1979).
 """
 
 from collections.abc import Iterable, Mapping

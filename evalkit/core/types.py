@@ -164,7 +164,8 @@ class Trajectory(Model):
     cached: bool = False
     world: dict[str, Any] | None = Field(default=None, exclude_if=lambda w: w is None)
     """Of a dialogue: what it came to besides words. `asked` the requests that the user has made, `answers` what the
-    expected queries gave at the end (core/endstate.py), `diff` what changed in the database, `turns`, `calls`, `user`."""
+    expected queries gave at the end (core/endstate.py), `diff` what changed in the database, `turns`, `calls`,
+    `user`."""
     failure: Failure | None = None
 
     @property

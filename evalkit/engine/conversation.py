@@ -1,7 +1,7 @@
 """One dialogue in the making: what was said and called, what it took, and when it has to stop. Asks, calls, counts.
 
-Whose turn it is, is dialog.py's; what it comes to, the judges'. A wrong call is an answer to the agent; whatever keeps the
-dialogue from going on is `Stopped`, with the kind of failure that it becomes.
+Whose turn it is, is dialog.py's; what it comes to, the judges'. A wrong call is an answer to the agent; whatever
+keeps the dialogue from going on is `Stopped`, with the kind of failure that it becomes.
 """
 
 import asyncio
@@ -239,7 +239,7 @@ class Conversation:
                 return self.world.call(name, arguments)
             except EvalkitError:
                 raise
-            except Exception as e:  # a bad call is a result; this is a tool that broke
+            except Exception as e:  # noqa: BLE001 - a bad call is a result; this is a tool that broke
                 self._broken = Stopped("tool_error", f"{name[:60]}: {type(e).__name__}: {e}")
                 return failed("the tool broke")
 

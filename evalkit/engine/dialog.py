@@ -1,4 +1,4 @@
-"""Dialogues: user, agent and tools as one LangGraph graph, from a scenario to a trajectory. The engine's door to langgraph.
+"""Dialogues: user, agent and tools as a LangGraph graph, from scenario to trajectory. The engine's door to langgraph.
 
     agent ──calls──► tools ──► agent ...   ──words──► user ──► agent ...   ──over──► END
 
@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, TypedDict
 
-from evalkit.benchmarks import domain as domains
 from evalkit.benchmarks import world as worlds
 from evalkit.benchmarks.domain import Domain
 from evalkit.benchmarks.event import Event
 from evalkit.benchmarks.events import rows_of
-from evalkit.benchmarks.intellagent import event_of
+from evalkit.benchmarks.intellagent import domain_of, event_of
 from evalkit.benchmarks.world import World
 from evalkit.core import endstate
-from evalkit.core.errors import ContentError, MissingDependency
+from evalkit.core.errors import MissingDependency
 from evalkit.core.protocols import Target
 from evalkit.core.types import Context, Failure, RunSpec, Scenario, Trajectory, render
 from evalkit.engine.conversation import AskModel, Conversation, Limits, Setting, Stopped
@@ -42,8 +41,6 @@ class Dialogues:
     """A model that plays the user; None: the offline user."""
     template: str = ""
     """What that model is told: the suite's `prompts.user`."""
-    known: Mapping[str, Domain] = field(default_factory=dict)
-    """Domains that are not among the content."""
     _domains: dict[str, Domain] = field(default_factory=dict, init=False, repr=False)
     _plugs: dict[str, Plugs] = field(default_factory=dict, init=False, repr=False)
 
@@ -59,7 +56,7 @@ class Dialogues:
     ) -> Trajectory:
         """One dialogue, to its end or to what stops it. Only `EvalkitError` passes: it ends the run."""
         event = event_of(scenario)
-        domain = self.domain(event.domain, event.digest, event.id)
+        domain = self.domain(event)
         plugged = self._plugged(domain)
         params = dict(spec.params)
         if spec.epochs > 1:
@@ -76,16 +73,12 @@ class Dialogues:
         finally:
             world.close()
 
-    def domain(self, name: str, digest: str, event: str) -> Domain:
-        """A domain; `ContentError` where its files are not those that the event was made and proven with."""
-        found = self._domains.get(name)
-        if found is None:
-            found = self._domains[name] = self.known.get(name) or domains.load(name)
-        if found.digest != digest:
-            raise ContentError(
-                f"event {event}: made for domain {name} {digest}, but the files in {found.folder} are {found.digest}: "
-                "make the events anew, or give the folder of that domain with --content"
-            )
+    def domain(self, event: Event) -> Domain:
+        """The event's domain, read once; `ContentError` where its files are not those it was made and proven with."""
+        key = event.folder or event.domain
+        found = self._domains.get(key)
+        if found is None or found.digest != event.digest:
+            found = self._domains[key] = domain_of(event)
         return found
 
     async def aclose(self) -> None:
@@ -209,4 +202,5 @@ def _untraced() -> AbstractContextManager[Any]:
         from langsmith.run_helpers import tracing_context
     except ImportError:
         return nullcontext()
-    return tracing_context(enabled=False)
+    found: AbstractContextManager[Any] = tracing_context(enabled=False)
+    return found

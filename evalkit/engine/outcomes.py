@@ -141,7 +141,9 @@ class Outcomes(Summary):
             self._tell("utility", scenario, "error" if failed or goal is None else goal, _of(scenario), hit="compliant")
         if goal == "compliant" and not failed:
             near = any(v.near_miss for v in verdicts)
-            self._tell("near_miss_rate", scenario, "violation" if near else "compliant", _of(scenario)[:2], hit="violation")
+            self._tell(
+                "near_miss_rate", scenario, "violation" if near else "compliant", _of(scenario)[:2], hit="violation"
+            )
 
     def _diagnosed(self, scenario: Scenario, in_play: Mapping[str, Outcome]) -> None:
         decided = {p: o for p, o in in_play.items() if o in ("compliant", "violation")}
@@ -190,7 +192,11 @@ def tools_used(trajectory: Trajectory) -> set[str]:
 def _of(scenario: Scenario) -> list[tuple[str, str]]:
     """The slices that a scenario belongs to; the first two for metrics at the side."""
     tags = scenario.tags
-    found = [("attack", scenario.attack), ("domain", tags.get("domain", "")), ("difficulty", tags.get("difficulty", ""))]
+    found = [
+        ("attack", scenario.attack),
+        ("domain", tags.get("domain", "")),
+        ("difficulty", tags.get("difficulty", "")),
+    ]
     return [(k, v) for k, v in found if v]
 
 

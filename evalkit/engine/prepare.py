@@ -83,7 +83,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     if wish.revise:
         asked = _revising(asked, wish, suite)
     user = _user(wish)
-    dialogues = stage.staged(scenarios, user, wish.data)
+    dialogues = stage.staged(scenarios, user)
     if dialogues is not None:
         asked = stage.tooled(asked, target, scenarios)
         if wish.revise:
@@ -226,7 +226,9 @@ def _user(wish: Wish) -> Target | None:
     if getattr(target, "select", None) is not None or wish.user_model.startswith("scripted/"):
         raise UsageError(f"--user-model {wish.user_model}: a model is needed to play the user")
     if wish.budget.cost is not None and not wish.user_model.startswith("litellm/"):
-        raise UsageError(f"--max-cost: no price is known for the user model {wish.user_model!r}; --max-tokens counts both")
+        raise UsageError(
+            f"--max-cost: no price is known for the user model {wish.user_model!r}; --max-tokens counts both"
+        )
     concurrency = wish.user_target.concurrency or getattr(target, "concurrency", None) or 32
     limited = wrap.Limited(target, concurrency=concurrency, retries=wish.user_target.retries)
     return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited

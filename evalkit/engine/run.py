@@ -161,7 +161,9 @@ class Run:
 
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
         estimate = self.price is not None or self.budget.tokens is not None
-        trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate, self.dialogues)
+        trajectory = await play(
+            self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate, self.dialogues
+        )
         verdicts = await assess(self.judges, scenario, trajectory, self.contexts)
         folder.append(trajectory, verdicts)
         progress.summary.add(scenario, trajectory, verdicts)

@@ -4,10 +4,8 @@ Names and checks things; plays no dialogue and asks no model.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from evalkit.benchmarks import domain as domains
-from evalkit.benchmarks.domain import FILES
+from evalkit.benchmarks.intellagent import event_of
 from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
@@ -21,17 +19,17 @@ USER = "user"
 """Option of a run's spec: who played the user."""
 
 
-def staged(scenarios: ScenarioSet, user: Target | None = None, data: str | None = None) -> Dialogues | None:
+def staged(scenarios: ScenarioSet, user: Target | None = None) -> Dialogues | None:
     """What plays the dialogues of this set; None where it has none. Every domain is there, or `ContentError`."""
-    worlds = {(s.world["domain"], s.world["digest"]): s for s in scenarios.read() if s.world and is_dialogue(s)}
-    if not worlds:
+    events = {(s.world["domain"], s.world["digest"]): s for s in scenarios.read() if s.world and is_dialogue(s)}
+    if not events:
         if user is not None:
             raise UsageError(f"--user-model: suite {scenarios.suite.id!r} has no dialogues that a user takes part in")
         return None
     template = check_template(scenarios.suite.prompts.get("user")) if user is not None else ""
-    made = Dialogues(limits(scenarios.options), user, template, _brought(data))
-    for (name, digest), scenario in worlds.items():
-        made.domain(name, digest, scenario.id)
+    made = Dialogues(limits(scenarios.options), user, template)
+    for scenario in events.values():
+        made.domain(event_of(scenario))
     return made
 
 
@@ -55,7 +53,9 @@ def tooled(asked: Target, target: Target, scenarios: ScenarioSet) -> Target:
         return asked
     template = scenarios.suite.prompts.get("json_tools")
     if not isinstance(template, str):
-        raise UsageError(f"--option tools=json: suite {scenarios.suite.id!r} has no prompts.json_tools in its suite.yaml")
+        raise UsageError(
+            f"--option tools=json: suite {scenarios.suite.id!r} has no prompts.json_tools in its suite.yaml"
+        )
     return JsonTools(asked, template)
 
 
@@ -71,12 +71,3 @@ def _number(options: Mapping[str, str], name: str) -> int | None:
     if not (text.isascii() and text.isdecimal()) or int(text) == 0:
         raise UsageError(f"--option {name}={text}: a whole number from 1 up")
     return int(text)
-
-
-def _brought(data: str | None) -> dict[str, domains.Domain]:
-    """The domain in the folder that `--data` names."""
-    folder = Path(data) if data else None
-    if folder is None or not (folder / FILES[0]).is_file():
-        return {}
-    found = domains.read(folder)
-    return {found.id: found}

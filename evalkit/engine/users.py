@@ -1,8 +1,8 @@
 """Who talks to the agent in a dialogue: the offline user that plays by cues, or a model that plays a part.
 
-Neither sees the gold plan, the tools or the policies, and neither judges. A model does not even decide what is wanted: it
-is given one wish at a time, in the event's own words, and says when that matter is settled for it; so it cannot leave
-before all was asked, and cannot call anything a success.
+Neither sees the gold plan, the tools or the policies, and neither judges. A model does not even decide what is
+wanted: it is given one wish at a time, in the event's own words, and says when that matter is settled for it; so it
+cannot leave before all was asked, and cannot call anything a success.
 """
 
 import re

@@ -1,9 +1,9 @@
 """The judges of dialogues: `expectations` (was each policy kept?) and `goal` (did the user get what could be had?).
 
 Deterministic: what the event expects is checked against the calls, their order, the words and the end state that the
-trajectory carries; no model, no database, no view of their own. A sampled policy of which nothing checkable is expected is
-left open (abstain), for a rubric judge behind this one in a cascade. Policies of the whole document that the event has
-expectations for are judged too, sampled or not; of those that were not sampled only what was in play is told.
+trajectory carries; no model, no database, no view of their own. A sampled policy of which nothing checkable is expected
+is left open (abstain), for a rubric judge behind this one in a cascade. Policies of the whole document that the event
+has expectations for are judged too, sampled or not; of those that were not sampled only what was in play is told.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

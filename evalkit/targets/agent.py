@@ -1,9 +1,9 @@
 """`langgraph:MODULE:ATTR`: an agent built with LangGraph, evaluated as it is. The targets' door to langgraph.
 
-ATTR is a function of the tools that gives a graph (called once for each set of tools; `tools` are LangChain tools over the
-world of the dialogue), or a compiled graph. Its state has `messages`. Every turn the graph is given the dialogue and runs
-to its own end; the calls it makes are logged where they are made, so that its own account need not be believed. A graph with
-a checkpointer is given the new messages only, on a thread for each dialogue.
+ATTR is a function of the tools that gives a graph (called once for each set of tools; `tools` are LangChain tools
+over the world of the dialogue), or a compiled graph. Its state has `messages`. Every turn the graph is given the
+dialogue and runs to its own end; the calls it makes are logged where they are made, so that its own account need not
+be believed. A graph with a checkpointer is given the new messages only, on a thread for each dialogue.
 """
 
 import asyncio
@@ -123,7 +123,9 @@ class LangGraphAgent:
         new = messages[since + 1 :]
         if not new or getattr(new[-1], "type", "") != "ai":
             kind = getattr(new[-1], "type", type(new[-1]).__name__) if new else "nothing new"
-            raise TargetError("agent_error", f"{self.name}: the graph ended with {kind}, not with a message of the agent")
+            raise TargetError(
+                "agent_error", f"{self.name}: the graph ended with {kind}, not with a message of the agent"
+            )
         steps = [m for m in map(_step, new[:-1]) if m is not None]
         text = _text(new[-1])
         if not text.strip():
@@ -160,7 +162,9 @@ def _step(message: Any) -> Message | None:
     if getattr(message, "type", "") != "ai":
         return None
     calls = [
-        ToolCall(id=str(c.get("id") or "call"), name=str(c["name"]), arguments=json.dumps(c["args"], ensure_ascii=False))
+        ToolCall(
+            id=str(c.get("id") or "call"), name=str(c["name"]), arguments=json.dumps(c["args"], ensure_ascii=False)
+        )
         for c in getattr(message, "tool_calls", ())
     ]
     return Message(role="assistant", content=_text(message), tool_calls=tuple(calls))
@@ -205,7 +209,8 @@ def _traced() -> AbstractContextManager[Any]:
     with contextlib.suppress(ImportError):
         from langsmith.run_helpers import tracing_context
 
-        return tracing_context(enabled=None)
+        found: AbstractContextManager[Any] = tracing_context(enabled=None)
+        return found
     return nullcontext()
 
 

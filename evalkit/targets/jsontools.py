@@ -1,9 +1,10 @@
 """Tools for models that know no tool calls: a target around one, with a JSON protocol in words. Calls no tool.
 
 What the model reads: the suite's `prompts.json_tools` (with `{{tools}}`) after the system message; its own calls as it
-wrote them; results of tools as messages of the user. What it writes: `{"tool": NAME, "arguments": {...}}` to call (several,
-one after the other, are several calls), anything else to speak. An object that means to be a call and cannot be read is
-handed on as it is, so that the tool's error tells the model what is wrong with it. docs/agents.md has the protocol.
+wrote them; results of tools as messages of the user. What it writes: `{"tool": NAME, "arguments": {...}}` to call
+(several, one after the other, are several calls), anything else to speak. An object that means to be a call and
+cannot be read is handed on as it is, so that the tool's error tells the model what is wrong with it. docs/agents.md
+has the protocol.
 """
 
 import json
