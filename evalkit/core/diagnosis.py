@@ -62,6 +62,9 @@ def diagnose(policies: Mapping[str, Counted], dialogues: Mapping[str, int], repe
     `dialogues`: family to the number of judged dialogues; `repeats`: epochs of each scenario.
     """
     known = {p: c for p, c in sorted(policies.items()) if c.in_play}
+    total = sum(dialogues.values())
+    if not total:
+        return []
     sizes = {p: _size(c.in_play, repeats) for p, c in known.items()}
     p_values = [_above(sizes[p], [s for q, s in sizes.items() if q != p]) for p in known]
     adjusted = holm(p_values)
@@ -70,7 +73,6 @@ def diagnose(policies: Mapping[str, Counted], dialogues: Mapping[str, int], repe
         n, broken = _sum(counted.in_play.values())
         low, high = clustered_wilson([(a, float(b)) for a, b in counted.in_play.values()], repeats)
         cells = [(n_, float(counted.alone.get(f, 0))) for f, n_ in sorted(dialogues.items())]
-        total = sum(n_ for n_, _ in cells)
         gain_low, gain_high = clustered_wilson(cells, repeats)
         found.append(
             Suspect(

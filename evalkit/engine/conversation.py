@@ -208,15 +208,15 @@ class Conversation:
         calls = tuple(self._named(c) for c in reply.tool_calls)
         self.messages.append(Message(role="assistant", content=whole(reply.text), tool_calls=calls))
 
-    def _turn(self) -> str:
-        """Everything the agent has said since the user spoke: a user sees all of it."""
+    def _turn(self) -> list[str]:
+        """Everything the agent has said since the user spoke."""
         said: list[str] = []
         for m in reversed(self.messages):
             if m.role == "user":
                 break
             if m.role == "assistant" and m.content.strip():
                 said.append(m.content)
-        return "\n\n".join(reversed(said))
+        return said[::-1]
 
     def _called(self, name: str, arguments: str) -> str:
         """For an agent that calls by itself, from any thread."""

@@ -6,7 +6,7 @@ cannot leave before all was asked, and cannot call anything a success.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from evalkit.benchmarks.event import User
@@ -28,8 +28,8 @@ Ask = Callable[[Request], Awaitable[Reply]]
 class SimulatedUser(Protocol):
     """One conversation from the user's side, after the opening message."""
 
-    async def reply(self, said: str) -> str | None:
-        """What the user says to the agent's turn; None when the conversation is over."""
+    async def reply(self, said: Sequence[str]) -> str | None:
+        """What the user says to the agent's turn, one text or several; None when the conversation is over."""
         ...
 
     def asked(self) -> tuple[str, ...]:
@@ -42,13 +42,13 @@ class Unusable(Exception):
 
 
 class OfflineUser:
-    """Plays the event's user by cues (benchmarks/user.py): the same agent hears the same user."""
+    """Plays the event's user by cues (benchmarks/user.py), of the agent's last words: "Let me see" was before them."""
 
     def __init__(self, user: User) -> None:
         self._session = Session(user)
 
-    async def reply(self, said: str) -> str | None:
-        return self._session.reply(said)
+    async def reply(self, said: Sequence[str]) -> str | None:
+        return self._session.reply(said[-1] if said else "")
 
     def asked(self) -> tuple[str, ...]:
         return self._session.asked()
@@ -65,10 +65,10 @@ class ModelUser:
         self._heard: list[Message] = [Message(role="assistant", content=user.asks[0].text)]
         """The dialogue as this user lived it: the agent's words are `user`, its own `assistant`."""
 
-    async def reply(self, said: str) -> str | None:
+    async def reply(self, said: Sequence[str]) -> str | None:
         if self._over:
             return None
-        self._heard.append(Message(role="user", content=said))
+        self._heard.append(Message(role="user", content="\n\n".join(said)))
         answer = await self._ask(Request(messages=self._messages(), params=self._params, epoch=self._epoch))
         text, settled = heard(answer.text)
         if settled:
