@@ -220,10 +220,12 @@ class Conversation:
 
     def _called(self, name: str, arguments: str) -> str:
         """For an agent that calls by itself, from any thread."""
+        if self._broken is not None:  # most agents end at once on an error that is not theirs to handle
+            raise RuntimeError(str(self._broken))
         call = self._named(ToolCall(id="call", name=name, arguments=arguments))
         result = self._call(call.name, call.arguments)
         with self._lock:
-            if not self.over:
+            if not self.over and self._broken is None:
                 self._made.append((call, result))
         return result.content
 
