@@ -3,9 +3,9 @@
 A `Case` has no label and no onset: what detects must not see them. Knows no rules and no detectors.
 
 A scenario of the suite policyguard holds the case in words as its only message and, in `world`, the step lines
-(`steps`), the same steps as events where there are any (`events`, as core/events.py reads them, or the recorded `messages`) and
-what rules compare with (`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where only the end does
-(an open obligation).
+(`steps`), the same steps as events where there are any (`events`, as core/events.py reads them, or the recorded
+`messages`) and what rules compare with (`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where
+only the end does (an open obligation).
 """
 
 from collections.abc import Mapping
