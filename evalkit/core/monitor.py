@@ -60,8 +60,8 @@ class Monitor:
     """One rule over one trajectory, on its way."""
 
     __slots__ = (
-        "_each",
         "_done",
+        "_each",
         "_machine",
         "_program",
         "_surroundings",
