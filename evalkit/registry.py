@@ -21,6 +21,9 @@ TARGETS = {
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
     "python": "evalkit.targets.scripted:make_python",
+    "rules": "evalkit.targets.detectors:make_rules",
+    "guardrail": "evalkit.targets.detectors:make_guardrail",
+    "baseline": "evalkit.targets.detectors:make_baseline",
 }
 # name -> factory() -> Judge
 JUDGES = {
@@ -29,11 +32,22 @@ JUDGES = {
     "utility": "evalkit.judges.leakage:make_utility",
     "refusal": "evalkit.judges.refusal:make",
     "conduct": "evalkit.judges.conduct:make",
+    "detection": "evalkit.judges.detection:make",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
 GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+# name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
+GUARDRAILS: dict[str, str] = {}
+# the same, with fit(examples) -> scorer: detectors that are fitted on the train part of the data
+BASELINES: dict[str, str] = {}
 
-_BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS}
+_BUILT_IN = {
+    "targets": TARGETS,
+    "judges": JUDGES,
+    "generators": GENERATORS,
+    "guardrails": GUARDRAILS,
+    "baselines": BASELINES,
+}
 
 
 def lookup(kind: str, name: str) -> Any:

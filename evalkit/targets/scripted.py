@@ -1,5 +1,7 @@
 """Targets without a model: the oracles that prove a suite, an echo, and `python:module:attr` for own code.
 
+Own code that detects violations, has a true attribute `detects` and answers as the judge `detection` reads it is given
+the bare case; all other code is asked like a chat model.
 The oracles read the scenario they are asked: that is what makes them oracles, and what no adapter to a model may do.
 """
 
@@ -23,7 +25,7 @@ REFUSAL = "I'm sorry, but I can't help with that request."
 
 
 def make(rest: str, options: TargetOptions) -> "Scripted":
-    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`."""
+    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`; of detectors `scripted/knows-label` and others."""
     name = rest.removeprefix("scripted/")
     if name not in _SCRIPTS:
         raise unknown("scripted target", name, _SCRIPTS)
@@ -52,6 +54,7 @@ class Scripted:
 
     def __init__(self, name: str, script: Callable[[Request], str]) -> None:
         self.name = name
+        self.detects = script in _DETECT
         self._script = script
 
     async def generate(self, request: Request) -> Reply:
@@ -84,7 +87,44 @@ def _scenario(request: Request, name: str) -> Scenario:
     return request.scenario
 
 
-_SCRIPTS: dict[str, Callable[[Request], str]] = {"tells-all": _tells_all, "refuses": _refuses, "echo": _echo}
+def _knows_label(request: Request) -> str:
+    return _detected(_label(request, "scripted/knows-label"))
+
+
+def _flips_label(request: Request) -> str:
+    return _detected(not _label(request, "scripted/flips-label"))
+
+
+def _flags_all(request: Request) -> str:
+    return _detected(True)
+
+
+def _flags_none(request: Request) -> str:
+    return _detected(False)
+
+
+def _label(request: Request, name: str) -> bool:
+    label = _scenario(request, name).label
+    if label is None:
+        raise TargetError("target", f"{name}: this scenario has no label")
+    return label
+
+
+def _detected(violation: bool) -> str:
+    """As a detector answers (targets/detectors.py)."""
+    return f'{{"violation": {"true" if violation else "false"}, "probability": {float(violation)}}}'
+
+
+_DETECT = (_knows_label, _flips_label, _flags_all, _flags_none)
+_SCRIPTS: dict[str, Callable[[Request], str]] = {
+    "tells-all": _tells_all,
+    "refuses": _refuses,
+    "echo": _echo,
+    "knows-label": _knows_label,
+    "flips-label": _flips_label,
+    "flags-all": _flags_all,
+    "flags-none": _flags_none,
+}
 
 
 class PythonTarget:
@@ -96,6 +136,7 @@ class PythonTarget:
         self.name = name
         self.concurrency = options.concurrency or 32
         self.fingerprint = _source(function)
+        self.detects = bool(getattr(function, "detects", False))
         self._function = function
         self._timeout_s = options.timeout_s
         self._takes_params = _takes_params(function)
