@@ -13,8 +13,10 @@ from evalkit.benchmarks.policyguard.sites import Atlas
 from evalkit.benchmarks.policyguard.templates import STOP, Step
 from evalkit.benchmarks.policyguard.walks import mend
 
-MOST = 16
+MOST = 30
 """Changes that are tried."""
+FEW = 3
+"""Steps that one change may drop."""
 
 
 def changes(draft: Draft, steps: Sequence[Step], atlas: Atlas, rng: Random) -> Iterator[list[Step]]:
@@ -23,7 +25,7 @@ def changes(draft: Draft, steps: Sequence[Step], atlas: Atlas, rng: Random) -> I
     places = [i for i, step in enumerate(steps) if step.key in keys]
     makers = [_insert, _insert, _insert, _leak if draft.kind == "non_disclosure" else _insert]
     if places:
-        makers += [_drop, _toggle, _revalue, _move]
+        makers += [_drop, _purge, _toggle, _revalue, _move]
     for _ in range(MOST):
         found = rng.choice(makers)(draft, steps, places, atlas, rng)
         if found is not None:
@@ -57,6 +59,13 @@ def _insert(
 def _drop(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random) -> list[Step] | None:
     place = rng.choice(places)
     return [*steps[:place], *steps[place + 1 :]]
+
+
+def _purge(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random) -> list[Step] | None:
+    """Everything is dropped that fits one of its slots, where that is little."""
+    key = rng.choice([steps[i].key for i in places])
+    gone = [i for i in places if steps[i].key == key]
+    return None if len(gone) > FEW else [s for i, s in enumerate(steps) if i not in gone]
 
 
 def _toggle(

@@ -17,6 +17,7 @@ from evalkit import content
 from evalkit.benchmarks.policyguard import sites
 from evalkit.benchmarks.policyguard.sites import Atlas, Node
 from evalkit.benchmarks.policyguard.templates import Template
+from evalkit.core.monitor import Program, compile_rule
 from evalkit.core.rules import Rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Model, PolicyKind
@@ -96,12 +97,21 @@ class Draft:
     part: Part
     rules: dict[str, Rule] = field(default_factory=dict, repr=False, compare=False)
     """Template to the rule there, as far as it was asked for."""
+    programs: dict[str, Program] = field(default_factory=dict, repr=False, compare=False)
+    """The same, compiled."""
 
     def rule(self, template: Template) -> Rule:
         """The rule on a template."""
         found = self.rules.get(template.key)
         if found is None:
             found = self.rules[template.key] = parse(mapping(self, template), self.id)
+        return found
+
+    def program(self, template: Template) -> Program:
+        """The monitor's program on a template."""
+        found = self.programs.get(template.key)
+        if found is None:
+            found = self.programs[template.key] = compile_rule(self.rule(template))
         return found
 
     @property

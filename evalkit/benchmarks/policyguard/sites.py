@@ -205,6 +205,8 @@ class Atlas:
     """Page to its own elements."""
     next: Mapping[tuple[str, str], str]
     """From a page to another: the element that leads there, or nearer."""
+    bounds: Mapping[str, tuple[int, int]]
+    vocabulary: Mapping[str, tuple[str, ...]]
 
     def on(self, key: str, page: str) -> bool:
         """Whether an element is there."""
@@ -213,19 +215,11 @@ class Atlas:
 
     def numeric(self, key: str) -> tuple[int, int] | None:
         """The lowest and highest number, where it takes numbers."""
-        name = self.nodes[key].element.value
-        words = self.site.values[name] if name is not None else ()
-        if len(words) == 2 and isinstance(words[0], int) and isinstance(words[1], int):
-            return words[0], words[1]
-        return None
+        return self.bounds.get(key)
 
     def words(self, key: str) -> tuple[str, ...]:
         """The values of an element; of numbers in steps of 1, of large ones in steps of 5."""
-        bounds = self.numeric(key)
-        if bounds is not None:
-            return tuple(str(n) for n in range(bounds[0], bounds[1] + 1, 5 if bounds[1] > 20 else 1))
-        name = self.nodes[key].element.value
-        return tuple(str(v) for v in self.site.values[name]) if name is not None else ()
+        return self.vocabulary.get(key, ())
 
     def secret(self, key: str, rng: Random) -> str:
         """What a confidential text shows this time."""
@@ -257,7 +251,24 @@ def atlas(site: Site) -> Atlas:
         for key, e in page.elements.items():
             nodes[key] = Node(key, e, name, page.in_, e.verb, e.role, e.to)
     here = {name: tuple(page.elements) for name, page in site.pages.items()}
-    return Atlas(site, nodes, here, {pair: key for start in site.pages for pair, key in _ways(site, nodes, here, start)})
+    ways = {pair: key for start in site.pages for pair, key in _ways(site, nodes, here, start)}
+    bounds = {key: found for key, n in nodes.items() if (found := _bounds(site, n.element)) is not None}
+    words = {key: _words(site, n.element) for key, n in nodes.items() if n.element.value is not None}
+    return Atlas(site, nodes, here, ways, bounds, words)
+
+
+def _bounds(site: Site, e: Element) -> tuple[int, int] | None:
+    words = site.values[e.value] if e.value is not None else ()
+    if len(words) == 2 and isinstance(words[0], int) and isinstance(words[1], int):
+        return words[0], words[1]
+    return None
+
+
+def _words(site: Site, e: Element) -> tuple[str, ...]:
+    bounds = _bounds(site, e)
+    if bounds is None:
+        return tuple(str(v) for v in site.values[e.value or ""])
+    return tuple(str(n) for n in range(bounds[0], bounds[1] + 1, 5 if bounds[1] > 20 else 1))
 
 
 def _ways(
