@@ -35,11 +35,31 @@ JUDGES = {
     "detection": "evalkit.judges.detection:make",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
-GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+GENERATORS = {
+    "copriva": "evalkit.benchmarks.copriva:make",
+    "policyguard": "evalkit.benchmarks.policyguard.suite:make",
+}
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {}
 # the same, with fit(examples) -> scorer: detectors that are fitted on the train part of the data
 BASELINES: dict[str, str] = {}
+
+# name of a published set -> Source (benchmarks/sources/reading.py)
+SOURCES = {
+    name: f"evalkit.benchmarks.sources.{module}:{attr}"
+    for name, module, attr in (
+        ("agentdojo", "agentdojo", "SOURCE"),
+        ("assebench", "rjudge", "ASSEBENCH"),
+        ("openagentsafety", "openagentsafety", "SOURCE"),
+        ("policyguardbench", "policyguardbench", "SOURCE"),
+        ("rjudge", "rjudge", "SOURCE"),
+        ("sopbench", "sopbench", "SOURCE"),
+        ("st_webagentbench", "st_webagentbench", "SOURCE"),
+        ("tau2bench", "tau2bench", "SOURCE"),
+        ("taubench", "taubench", "SOURCE"),
+        ("toolemu", "toolemu", "SOURCE"),
+    )
+}
 
 _BUILT_IN = {
     "targets": TARGETS,
@@ -47,6 +67,7 @@ _BUILT_IN = {
     "generators": GENERATORS,
     "guardrails": GUARDRAILS,
     "baselines": BASELINES,
+    "sources": SOURCES,
 }
 
 

@@ -39,6 +39,7 @@ class Example(Model):
     grade: Grade = "none"
     domain: str = ""
     subdomain: str = ""
+    """Both are shown to a detector, so neither may tell the label."""
     licence: str = ""
     tags: dict[str, str] = Field(default_factory=dict)
 
