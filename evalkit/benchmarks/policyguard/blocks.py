@@ -121,10 +121,8 @@ def pool(domain: str, part: Part, kind: str) -> tuple[Draft, ...]:
 
 def _draw(setting: Setting, index: int, third: bool, rng: Random) -> Block | None:
     """One go: None where the policies cannot be told apart by small changes, or are broken already."""
-    atlas = setting.template.atlas
-    subdomain = rng.choice(list(atlas.site.subdomains))
-    p = _policy(setting, setting.kind, subdomain, rng)
-    q = _policy(setting, rng.choice(KINDS), subdomain, rng)
+    p, subdomain = _first(setting, rng)
+    q = _further(setting, subdomain, rng)
     if p.keys & q.keys or p.id == q.id:
         return None
     kept = _kept_by_both(setting.template, subdomain, p, q, rng)
@@ -150,12 +148,26 @@ def _draw(setting: Setting, index: int, third: bool, rng: Random) -> Block | Non
     return Block(index, setting.template, subdomain, setting.held, trajectories, tuple(pairs), apart)
 
 
-def _policy(setting: Setting, kind: str, subdomain: str, rng: Random) -> Draft:
-    """A policy of the kind, from the subdomain or, so often, from another one."""
-    every = pool(setting.template.atlas.site.id, setting.part, kind)
+def _first(setting: Setting, rng: Random) -> tuple[Draft, str]:
+    """A policy of the wanted kind, and the subdomain of the trajectory: another one, so often."""
+    site = setting.template.atlas.site
+    draft = rng.choice(pool(site.id, setting.part, setting.kind))
+    if rng.random() < CROSS:
+        return draft, rng.choice([s for s in site.subdomains if s != draft.subdomain])
+    return draft, draft.subdomain
+
+
+def _further(setting: Setting, subdomain: str, rng: Random) -> Draft:
+    """A policy of any kind, from the trajectory's subdomain or, so often, from another one."""
     cross = rng.random() < CROSS
-    wanted = [d for d in every if (d.subdomain != subdomain) == cross]
-    return rng.choice(wanted or every)
+    kinds = list(KINDS)
+    rng.shuffle(kinds)
+    for kind in kinds:
+        every = pool(setting.template.atlas.site.id, setting.part, kind)
+        wanted = [d for d in every if (d.subdomain != subdomain) == cross]
+        if wanted:
+            return rng.choice(wanted)
+    return rng.choice(pool(setting.template.atlas.site.id, setting.part, setting.kind))
 
 
 def _kept_by_both(template: Template, subdomain: str, p: Draft, q: Draft, rng: Random) -> list[Step] | None:
@@ -187,7 +199,7 @@ def _third(
     which = rng.randrange(len(trajectories))
     events = _events(setting.template, trajectories[which])
     for _ in range(WALKS):
-        draft = _policy(setting, rng.choice(KINDS), subdomain, rng)
+        draft = _further(setting, subdomain, rng)
         if draft not in others and not _breaks(setting.template, draft, events):
             pair = _label(setting.template, trajectories, [(draft, which)])[0]
             if not pair.violation:

@@ -1,19 +1,21 @@
 """A policy as English: a sentence of its form, how its elements are called, and words around that change nothing.
 
-`surface` is the id of the sentence, like `first/seen-3`; held-out sentences, frames and asides go together. Decides
-nothing about what the policy means.
+`surface` is the id of the sentence, like `first/seen-3`, or `first/english` for one of core/english.py; held-out
+sentences, frames and asides go together. Decides nothing about what the policy means.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Literal
 
 from evalkit.benchmarks.policyguard import forms
 from evalkit.benchmarks.policyguard.forms import Draft, Ref
-from evalkit.benchmarks.policyguard.phrases import gerund, nth, number, participle, third, times
 from evalkit.benchmarks.policyguard.templates import Template
+from evalkit.core import english
+from evalkit.core.phrases import inflect
 
 Naming = Literal["named", "described", "both"]
 _NAMINGS: tuple[Naming, ...] = ("named", "described", "both")
@@ -22,6 +24,8 @@ _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _WORDY = 0.35
 """How often small numbers are words."""
 _ASIDE, _REASON = 0.3, 0.25
+_PLAIN = 0.1
+"""How often a sentence is core/english.py's."""
 _NOUNS = {"combobox": "list", "textbox": "field", "searchbox": "field", "spinbutton": "field", "listbox": "list",
           "menuitem": "menu entry", "radio": "choice", "text": "text"}  # fmt: skip
 
@@ -43,14 +47,18 @@ def word(draft: Draft, template: Template, rng: Random, held: bool) -> Wording:
     which = rng.randrange(len(pool))
     naming = rng.choices(_NAMINGS, _SHARES)[0]
     wordy = rng.random() < _WORDY
-    rule = fill(pool[which], draft, template, naming, wordy)
+    plain = rng.random() < _PLAIN and not held
+    if plain:
+        naming = "named"
+    rule = english.render(draft.rule(template), rng) if plain else fill(pool[which], draft, template, naming, wordy)
     frame = rng.choice(book.frames.held if held else book.frames.seen)
     text = frame.replace("{rule}", rule).replace("{code}", f"{rng.randint(1, 9)}.{rng.randint(1, 20)}")
     if rng.random() < _ASIDE:
         text += " " + _aside(rng.choice(book.asides.held if held else book.asides.seen), draft, template, rng, naming)
     if rng.random() < _REASON:
         text += " " + rng.choice(book.reasons.held if held else book.reasons.seen)
-    return Wording(text, f"{draft.form}/{'held' if held else 'seen'}-{which}", naming)
+    surface = "english" if plain else f"{'held' if held else 'seen'}-{which}"
+    return Wording(text, f"{draft.form}/{surface}", naming)
 
 
 def fill(sentence: str, draft: Draft, template: Template, naming: Naming, wordy: bool = False) -> str:
@@ -105,27 +113,36 @@ def _object(ref: Ref, template: Template) -> str:
     return f"a {noun} whose name begins with '{head}'"
 
 
-def _same(text: str) -> str:
-    return text
+@lru_cache(maxsize=16384)
+def _inflected(text: str, form: str) -> str:
+    return inflect(text, form)
 
 
-_FORMS: dict[str, Callable[[str], str]] = {"": _same, "ing": gerund, "done": participle, "s": third}
+_FORMS: dict[str, Callable[[str], str]] = {
+    "": lambda text: text,
+    "ing": lambda text: _inflected(text, "gerund"),
+    "done": lambda text: _inflected(text, "participle"),
+    "s": lambda text: _inflected(text, "third"),
+}
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NTH = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh")
 
 
 def _numeral(n: int, form: str, wordy: bool) -> str:
+    """A number, or a word whose form depends on it."""
     if form == "times":
-        return times(n, wordy)
-    if form == "next":
-        return number(n + 1, wordy)
+        return ("never", "once", "twice")[n] if n < 3 else f"{_number(n, wordy)} times"
     if form == "nth":
-        return nth(n + 1, wordy)
-    if form == "values":
-        return "value" if n == 1 else "values"
-    if form == "attempts":
-        return "attempt" if n == 1 else "attempts"
+        return _NTH[n + 1]
+    if form in ("values", "attempts"):
+        return form if n != 1 else form[:-1]
     if form == "are":
-        return "is" if n == 1 else "are"
-    return number(n, wordy)
+        return "are" if n != 1 else "is"
+    return _number(n + 1 if form == "next" else n, wordy)
+
+
+def _number(n: int, wordy: bool) -> str:
+    return _WORDS[n] if wordy and n < len(_WORDS) else str(n)
 
 
 def _aside(sentence: str, draft: Draft, template: Template, rng: Random, naming: Naming) -> str:
