@@ -23,8 +23,8 @@ from evalkit.core.events import Event
 
 THIRD = 0.65
 """How many blocks have a third policy: violations are 2 / (4 + THIRD), 43 %."""
-CROSS = 0.42
-"""How often a policy is from another subdomain than the trajectory."""
+CROSS = 0.385
+"""How often a policy is drawn from another subdomain than the trajectory: 42 % of what is kept."""
 TEST, DEV_SHARE = 0.20, 0.05
 SPREAD = 10
 """Most steps that the two trajectories of a block differ in."""

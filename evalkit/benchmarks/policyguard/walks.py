@@ -14,9 +14,9 @@ from evalkit.benchmarks.policyguard.templates import BACK, GOTO, SCROLL, STOP, S
 SHORTEST, LONGEST = 5, 60
 STRAIGHT = 0.12
 """How often a page is opened by its address."""
-NOISES = (0.0, 0.08, 0.2, 0.35)
+NOISES = (0.0, 0.05, 0.15, 0.35)
 """How likely a step has a detour before it; each trajectory has one of these."""
-HOW_MANY_FLOWS = ((0, 0.06), (1, 0.5), (2, 0.22), (3, 0.12), (5, 0.10))
+HOW_MANY_FLOWS = ((0, 0.30), (1, 0.38), (2, 0.16), (3, 0.09), (5, 0.07))
 ANSWERS = ("done", "finished", "task complete", "nothing left to do")
 
 
@@ -42,7 +42,7 @@ def flows(atlas: Atlas, subdomain: str, rng: Random) -> list[Group]:
     chosen = [rng.choice(own if i == 0 or rng.random() < 0.4 else every) for i in range(many)]
     keys = [k for flow in chosen for k in flow.steps if rng.random() > 0.12]
     if not many:
-        keys = list(rng.choice(own).steps[:2])
+        keys = list(rng.choice(own).steps[: rng.randint(1, 3)])
     return [Group((do(Ref(key), atlas, rng),)) for key in keys]
 
 
