@@ -17,8 +17,10 @@ from evalkit.core.text import WORD
 
 LIMIT = 0.58
 """Accuracy that no shortcut may pass. Always answering "no violation" has 0.57."""
-BUCKETS = 1 << 17
-PENALTY = 1.0
+BUCKETS = 1 << 16
+PENALTY = 0.1
+"""Of the squared weights, against the sum of the losses."""
+ROUNDS = 60
 SHINGLE = 4
 NEAR = 0.8
 """Share of equal runs of SHINGLE steps from which two trajectories are near-duplicates."""
@@ -154,16 +156,17 @@ def _fit(name: str, view: Callable[[Sample], Iterable[str]], train: Sequence[Sam
 
     known: dict[str, int] = {}
     x, y = _matrix(train, view, known), np.array([s.label for s in train], dtype=float)
-    z = _matrix(test, view, known)
+    used = np.unique(x.indices)  # a step of the search costs by the columns, and few are in use
+    x, z = x[:, used], _matrix(test, view, known)[:, used]
 
     def loss(w: Any) -> tuple[float, Any]:
         score = x @ w[:-1] + w[-1]
-        p = 0.5 * (1 + np.tanh(score / 2))
+        gap = 0.5 * (1 + np.tanh(score / 2)) - y
         value = np.logaddexp(0, score).sum() - y @ score + 0.5 * PENALTY * (w[:-1] @ w[:-1])
-        gap = p - y
         return float(value), np.append(x.T @ gap + PENALTY * w[:-1], gap.sum())
 
-    best = minimize(loss, np.zeros(BUCKETS + 1), jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    start = np.zeros(len(used) + 1)
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS}).x
     scores = z @ best[:-1] + best[-1]
     truth = np.array([s.label for s in test])
     return Finding(name, float(((scores > 0) == truth).mean()), _auroc(scores, truth), len(test))
