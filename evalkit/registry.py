@@ -41,9 +41,8 @@ GENERATORS = {
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {}
-# the same, with fit(examples) -> scorer: detectors that are fitted on the train part of the data
-BASELINES: dict[str, str] = {}
-
+# name -> fit(examples) -> scorer, all in one mapping
+BASELINES = "evalkit.guardrails.baselines:BASELINES"
 # name of a published set -> Source (benchmarks/sources/reading.py)
 SOURCES = {
     name: f"evalkit.benchmarks.sources.{module}:{attr}"
@@ -66,7 +65,6 @@ _BUILT_IN = {
     "judges": JUDGES,
     "generators": GENERATORS,
     "guardrails": GUARDRAILS,
-    "baselines": BASELINES,
     "sources": SOURCES,
 }
 

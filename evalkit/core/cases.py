@@ -2,10 +2,10 @@
 
 A `Case` has no label and no onset: what detects must not see them. Knows no rules and no detectors.
 
-A scenario of the suite policyguard holds the case in words as its only message and, in `world`, the step lines (`steps`),
-the same steps as events where there are any (`events`, as core/events.py reads them, or the recorded `messages`) and
-what rules compare with (`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where only the end does
-(an open obligation).
+A scenario of the suite policyguard holds the case in words as its only message and, in `world`, the step lines
+(`steps`), the same steps as events where there are any (`events`, as core/events.py reads them, or the recorded
+`messages`) and what rules compare with (`values`). Tag `onset`: the step that breaks the policy, from 0; `end` where
+only the end does (an open obligation).
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,9 @@ PREFIX = "prefix"
 """The tag with the number of steps of a trajectory that was cut; a whole one has no such tag."""
 BASE = "of"
 """The tag with the id of the scenario that was cut."""
+WHOLE = "whole"
+"""The tag of what was cut with what the whole trajectory is: violation or benign."""
+VIOLATION, BENIGN = "violation", "benign"
 ONSET, END = "onset", "end"
 LENGTHS = ((5, "1-5 steps"), (10, "6-10 steps"), (20, "11-20 steps"), (40, "21-40 steps"))
 LONGEST = "over 40 steps"
@@ -94,6 +97,7 @@ def cut(scenario: Scenario, n: int) -> Scenario | None:
     broken = broken_by(scenario, n)
     if not 0 < n < len(case.steps) or broken is None:
         return None
+    whole = VIOLATION if scenario.label else BENIGN
     tags, policy = scenario.tags, scenario.policies[0]
     domain, subdomain = tags.get("domain", policy.domain), tags.get("subdomain", policy.subdomain)
     text = layout(case.policy, case.steps[:n], domain, subdomain)
@@ -103,11 +107,11 @@ def cut(scenario: Scenario, n: int) -> Scenario | None:
     return scenario.model_copy(
         update={
             "id": f"{scenario.id}@{n}",
-            "attack": "violation" if broken else "benign",
+            "attack": VIOLATION if broken else BENIGN,
             "messages": (Message(role="user", content=text),),
             "world": world,
             "label": broken,
-            "tags": {**tags, PREFIX: str(n), BASE: scenario.id},
+            "tags": {**tags, PREFIX: str(n), BASE: scenario.id, WHOLE: whole},
         }
     )
 

@@ -2,8 +2,8 @@
 
 The positive class is the violation. Every value comes with a 95 % interval for clusters (families: the pairs of one
 policy are not independent), in closed form: Wilson's interval with the effective sample size (core/stats.py) for what
-is a ratio of counts, and MOVER (Zou & Donner 2008, Statistics in Medicine 27) with the correlation between clusters for
-means of two ratios. What needs the score of every pair (AUROC, calibration) is in core/curves.py and core/reliability.py.
+is a ratio of counts, and MOVER (Zou & Donner 2008, Statistics in Medicine 27) with the correlation between clusters
+for means of two ratios. What needs the score of every pair is in core/curves.py and core/reliability.py.
 """
 
 import math
@@ -47,6 +47,11 @@ class Confusion:
         return [sum(c[i] for c in self.families.values()) for i in range(4)]
 
     @property
+    def cells(self) -> list[Cell]:
+        """Of the families, in an order of their own: sums of floats must not depend on who finished first."""
+        return sorted(self.families.values())
+
+    @property
     def n(self) -> int:
         """Examples."""
         return sum(self.totals)
@@ -74,7 +79,7 @@ class Confusion:
     def f1(self) -> Estimate | None:
         """2 tp / (2 tp + fp + fn); None without any violation.
 
-        F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn), a rising function of a ratio: its interval is that of J, mapped.
+        F1 = 2 J / (1 + J) with J = tp / (tp + fp + fn) rises with a ratio: its interval is that of J, mapped.
         """
         totals = self.totals
         return _f1(self._ratio((TP,), (FP, FN))) if totals[TP] + totals[FN] else None
@@ -110,13 +115,13 @@ class Confusion:
         return self.answering(t[TP] + t[FN] > t[FP] + t[TN])
 
     def _ratio(self, hits: Sequence[int], misses: Sequence[int]) -> Estimate | None:
-        cells = [(sum(c[i] for i in (*hits, *misses)), sum(c[i] for i in hits)) for c in self.families.values()]
+        cells = [(sum(c[i] for i in (*hits, *misses)), sum(c[i] for i in hits)) for c in self.cells]
         return ratio(cells)
 
     def _correlation(self, *parts: tuple[Sequence[int], Sequence[int], float]) -> float:
         """Between two ratios over the families, by their linearised residuals: hits - value * trials."""
         a, b = (
-            [sum(c[i] for i in hits) - value * sum(c[i] for i in (*hits, *misses)) for c in self.families.values()]
+            [sum(c[i] for i in hits) - value * sum(c[i] for i in (*hits, *misses)) for c in self.cells]
             for hits, misses, value in parts
         )
         return correlation(a, b)
@@ -169,7 +174,7 @@ def clustered_mean(families: Iterable[tuple[int, float]]) -> Estimate | None:
 
 
 def quantile(values: Sequence[float], q: float) -> Estimate | None:
-    """A quantile with its distribution-free interval: order statistics around rank n q (David & Nagaraja 2003, §7.1)."""
+    """A quantile with its distribution-free interval: order statistics around rank n q (David & Nagaraja 2003, §7)."""
     if not values:
         return None
     ordered, n = sorted(values), len(values)

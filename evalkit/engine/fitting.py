@@ -16,13 +16,13 @@ from evalkit.core.protocols import Target
 def fitted(target: Target, suite: str, options: Mapping[str, str], data: str | None) -> tuple[Target, list[str]]:
     """The target, fitted if it is one that has to be, and what to say about it."""
     chosen = suites.choose(suites.load(suite), options)
+    if getattr(target, "detects", False) and suites.load(suite).metrics != "detection":
+        raise UsageError(f"{target.name} detects violations in trajectories: suite {suite!r} asks for no such thing")
     protocol = chosen.get("protocol", "standard")
     fit: Any = getattr(target, "fit", None)
     if fit is None:
-        changes = protocol != "standard" and suites.load(suite).metrics == "detection"
-        return target, [f"protocol {protocol} changes nothing for {target.name}: it is not fitted here"] if changes else []
-    if suites.load(suite).metrics != "detection":
-        raise UsageError(f"{target.name} detects violations in trajectories: suite {suite!r} asks for no such thing")
+        same = protocol != "standard"
+        return target, [f"protocol {protocol} changes nothing for {target.name}: it is not fitted here"] if same else []
     examples = _examples(suite, options, chosen, data)
     if not examples:
         raise UsageError(
@@ -35,12 +35,12 @@ def fitted(target: Target, suite: str, options: Mapping[str, str], data: str | N
     found: Target = fit(examples, views.part_of(chosen))
     violations = sum(t.label for t in examples)
     said = f"{target.name}: fitted on {len(examples):,} examples ({violations:,} violations)"
-    return found, [said if len(parts) < 2 else f"{said}, {len(parts)} times, each time without what is scored: {protocol}"]
+    return found, [
+        said if len(parts) < 2 else f"{said}, {len(parts)} times, each time without what is scored: {protocol}"
+    ]
 
 
-def _examples(
-    suite: str, options: Mapping[str, str], chosen: Mapping[str, str], data: str | None
-) -> list[Taught]:
+def _examples(suite: str, options: Mapping[str, str], chosen: Mapping[str, str], data: str | None) -> list[Taught]:
     """The labelled ones of the train part. A scenario that names no part is taken for one to be scored."""
     part = views.part_of(chosen)
     keep = None if chosen.get("protocol") == "folds" else "train"

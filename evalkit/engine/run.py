@@ -14,7 +14,7 @@ from typing import Any
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
-from evalkit.engine import store
+from evalkit.engine import measures, store
 from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
 from evalkit.engine.play import CHARACTERS_PER_TOKEN, Price, assess, play
@@ -94,6 +94,8 @@ class Run:
     budget: Budget = Budget()
     price: Price | None = None
     retry_errors: bool = False
+    metrics: str = "answers"
+    """Which numbers are made of the verdicts (engine/measures.py)."""
 
     async def play(
         self, folder: RunFolder, observe: Observer = lambda _p, _end: None
@@ -101,7 +103,7 @@ class Run:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
         judges = composed(self.judges)
-        progress = Progress(self.planned, Summary(judges.criteria(), judges.criteria))
+        progress = Progress(self.planned, measures.make(self.metrics, judges.criteria(), judges.criteria))
         done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)

@@ -1,6 +1,6 @@
 """From finished samples to metrics, one sample at a time: memory grows with families and slices, not with samples.
 
-Decides what each metric counts; the intervals are core.stats'. See `ABOUT` for the meaning of every number.
+Decides what each metric counts; intervals are core.stats'. `ABOUT` has the meaning of every number of this kind.
 """
 
 from collections import Counter
@@ -41,6 +41,8 @@ _GRADED: tuple[Criterion, ...] = ("faithfulness", "confidential_faithfulness")
 
 class Summary:
     """Feed it every finished sample once, in any order; the metrics do not depend on the order."""
+
+    headline = ("leakage", "leakage_rate")
 
     def __init__(
         self,
@@ -146,9 +148,8 @@ class Summary:
     @property
     def usage(self) -> Usage:
         """Tokens and cost of all calls so far."""
-        return Usage(
-            prompt_tokens=self.tokens[0], completion_tokens=self.tokens[1], cached_tokens=self.tokens[2], cost=self.cost
-        )
+        prompt, completion, cached = self.tokens
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached, cost=self.cost)
 
     @property
     def error_share(self) -> float:

@@ -137,7 +137,9 @@ class Detection:
 def make() -> Detection:
     """The judge `detection`."""
     parameters = content.load_yaml(content.find("judges", "detection", "judge.yaml"), Parameters)
-    return Detection(parameters, f"{parameters.version}+{digest([CODE_VERSION, parameters.model_dump(mode='json')], 8)}")
+    return Detection(
+        parameters, f"{parameters.version}+{digest([CODE_VERSION, parameters.model_dump(mode='json')], 8)}"
+    )
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -13,12 +13,16 @@ from typing import Any
 
 from evalkit.content import jsonl_lines
 from evalkit.core.types import Record, RunSpec
-from evalkit.engine import store
+from evalkit.engine import measures, store
 from evalkit.engine.corrected import applied
-from evalkit.engine.summary import ABOUT, BENIGN, Summary
+from evalkit.engine.measures import ABOUT
+from evalkit.engine.summary import ABOUT as ANSWERS
+from evalkit.engine.summary import BENIGN, Summary
 from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
 
-METRICS = tuple(ABOUT)
+DETECTED = ("accuracy", "recall", "false_alarm_rate")
+"""Of detectors: what every sample has a part in. The other numbers are made of all samples together."""
+METRICS = (*ANSWERS, *DETECTED)
 
 
 @dataclass
@@ -37,11 +41,12 @@ class Samples:
         key = self._key(spec.digest())
         found = store.contexts(path) if (path / "contexts.jsonl").exists() else {}
         documents = {i: self._once(self.contexts, c.model_dump(mode="json")) for i, c in found.items()}
-        counted = Summary()
+        kind = measures.kind_of(manifest)
+        counted = measures.make(kind)
         samples = []
         for record in store.records(path):
             counted.add(record.scenario, record.trajectory, record.verdicts)
-            samples.append(self._sample(record, documents))
+            samples.append(self._sample(record, documents, kind))
         self.runs.append({"key": key, "model": spec.model, "epochs": spec.epochs, "samples": samples})
         return Run(key, _summary(path, counted, spec, manifest), manifest)
 
@@ -52,11 +57,11 @@ class Samples:
         text = json.dumps(whole, ensure_ascii=True, separators=(",", ":"))  # ASCII: lone surrogates pass as escapes
         return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
-    def _sample(self, record: Record, documents: dict[str, int]) -> dict[str, Any]:
-        part = shares(record)
+    def _sample(self, record: Record, documents: dict[str, int], kind: str) -> dict[str, Any]:
+        part = detected(record) if kind == "detection" else shares(record)
         found: dict[str, Any] = {
             "s": self._scenario(record, documents),
-            "o": outcome(record, part),
+            "o": detection_outcome(record) if kind == "detection" else outcome(record, part),
             "m": part,
             "t": record.trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"scenario_id"}),
             "v": [v.model_dump(mode="json", exclude_defaults=True, exclude=_IMPLIED) for v in record.verdicts],
@@ -88,11 +93,35 @@ def shares(record: Record) -> list[list[int] | None]:
     one = Summary()
     one.add(record.scenario, record.trajectory, record.verdicts)
     found: list[list[int] | None] = []
-    for name in METRICS:
+    for name in ANSWERS:
         m = one.metric(name)
         hits = round((m.value or 0.0) * m.n)
         found.append([hits, m.n, m.errors] if m.n + m.errors else None)
-    return found
+    return [*found, *(None for _ in DETECTED)]
+
+
+def detected(record: Record) -> list[list[int] | None]:
+    """The part of one answer of a detector in each metric; none where it was left open or the example has no label."""
+    label, word = record.scenario.label, detection_outcome(record)
+    flagged, failed = int(word in ("caught", "false alarm")), int(word == "error")
+    found: list[list[int] | None] = [None, None, None]
+    if label is not None and word != "undecided":
+        found[0] = [int(word in ("caught", "passed")), 1 - failed, failed]
+        found[1 if label else 2] = [flagged, 1 - failed, failed]
+    return [*(None for _ in ANSWERS), *found]
+
+
+def detection_outcome(record: Record) -> str:
+    """One word for an answer of a detector: caught, missed, false alarm, passed, undecided, error, unlabelled."""
+    said = next((v.outcome for v in record.verdicts if v.criterion == "detection"), "error")
+    if record.trajectory.failure is not None or said not in ("violation", "compliant", "abstain"):
+        return "error"
+    if said == "abstain":
+        return "undecided"
+    if record.scenario.label is None:
+        return "unlabelled"
+    words = {(True, "violation"): "caught", (True, "compliant"): "missed", (False, "violation"): "false alarm"}
+    return words.get((record.scenario.label, said), "passed")
 
 
 def outcome(record: Record, part: Sequence[list[int] | None]) -> str:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.core.types import Metric
+from evalkit.reports.numbers import NONE, interval, percent
 
-NONE = "–"
-"""Shown where nothing was measured. Never 0."""
 LEAST_N = 30
 """Below this many answers a rate gets a caution."""
 MANY_ERRORS = 0.10
@@ -36,9 +35,34 @@ LABELS = {
     "policy_violation_rate": "Policies broken",
     "faithfulness": "Faithfulness",
     "confidential_faithfulness": "Confidential told",
+    "f1": "F1",
+    "macro_f1": "Macro F1",
+    "false_alarm_rate": "False alarms",
+    "base_rate": "Base rate",
+    "accuracy_over_all": "Accuracy, all asked",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "recall_at_1_fpr": "Recall at 1% FPR",
+    "recall_at_5_fpr": "Recall at 5% FPR",
+    "ece": "Calibration error",
+    "brier": "Brier score",
+    "latency_p50_ms": "Latency, median",
+    "latency_p95_ms": "Latency, 95%",
+    "throughput_per_s": "Throughput",
+    "ea_f1": "EA-F1",
+    "caught_rate": "Violations caught",
+    "caught_in_time_rate": "Caught in time",
+    "delay_steps": "Delay",
+    "warned_ahead_rate": "Warned ahead",
+    "lead_steps": "Lead of warnings",
+    "trajectory_false_alarm_rate": "False alarms, whole",
 }
-HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate", "all_policies_kept_rate"})
+HIGHER_IS_BETTER = frozenset(
+    {"utility", "safe_and_useful_rate", "all_policies_kept_rate", "accuracy", "balanced_accuracy", "recall"}
+)
 RANKED_BY = "leakage_rate"
+DETECTION = "balanced_accuracy"
+"""What detectors are ranked by: no constant answer gains by the base rate."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +86,15 @@ COLUMNS = (
     Column("Over-refusal", "over_refusal_rate"),
     Column("Over-refusal, audited", "over_refusal_rate_corrected"),
     Column("Safe and useful", "safe_and_useful_rate"),
+    Column("Balanced accuracy", "balanced_accuracy"),
+    Column("Accuracy", "accuracy"),
+    Column("Accuracy, majority answer", "accuracy", {"baseline": "majority"}),
+    Column("F1", "f1"),
+    Column("F1, flagging all", "f1", {"baseline": "flags_all"}),
+    Column("AUROC", "auroc"),
+    Column("Calibration error", "ece"),
+    Column("Violations caught in time", "caught_in_time_rate"),
+    Column("Latency, median", "latency_p50_ms"),
 )
 
 
@@ -93,6 +126,11 @@ class Run:
         """One metric; value None and n 0 where nothing was measured."""
         where = dict(where or {})
         return self.metrics.get((name, tuple(sorted(where.items()))), Metric(name=name, slice=where, value=None, n=0))
+
+    @property
+    def detects(self) -> bool:
+        """Whether it is a run of a detector: its numbers are right and wrong, not kept and broken."""
+        return self.summary.get("measures") == "detection"
 
     def names(self) -> list[str]:
         """The metrics of the run, in the order of the summary."""
@@ -129,7 +167,12 @@ def groups(runs: Iterable[Run]) -> list[Group]:
     found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
         found.setdefault(tuple(setting(run).items()), []).append(run)
-    return [Group(dict(key), ranked(members)) for key, members in found.items()]
+    return [Group(dict(key), ranked(members, ranked_by(members))) for key, members in found.items()]
+
+
+def ranked_by(runs: Iterable[Run]) -> str:
+    """The metric that comparable runs are ranked by."""
+    return DETECTION if any(r.detects for r in runs) else RANKED_BY
 
 
 def setting(run: Run) -> dict[str, str]:
@@ -170,23 +213,6 @@ def ranked(runs: Sequence[Run], metric: str = RANKED_BY) -> tuple[Ranked, ...]:
 def columns(group: Group) -> list[Column]:
     """The columns that at least one run of the group has an answer or an error for."""
     return [c for c in COLUMNS if any(seen(r.metric(c.metric, c.slice)) for r in group.runs)]
-
-
-def percent(value: float | None) -> str:
-    """One decimal. What is not quite 0 or 1 is not shown as 0 or 1."""
-    if value is None:
-        return NONE
-    text = f"{value:.1%}"
-    if text == "0.0%" and value > 0:
-        return "<0.1%"
-    return ">99.9%" if text == "100.0%" and value < 1 else text
-
-
-def interval(metric: Metric) -> str:
-    """The 95 % interval: "10.1 to 14.9"."""
-    if metric.low is None or metric.high is None:
-        return NONE
-    return f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
 
 
 def label(metric: str) -> str:

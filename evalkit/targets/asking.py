@@ -91,7 +91,9 @@ def _checked(prompts: Mapping[str, Any], style: str) -> tuple[tuple[str, str], s
         labels = prompts["labels"]["violation"], prompts["labels"]["compliant"]
         task, so_far, how = prompts["task"], prompts["so_far"], prompts["answer"][style]
     except (KeyError, TypeError) as e:
-        raise UsageError(f"suite.yaml: prompts.detect has no {e}: it needs labels, task, so_far and answer.{style}") from e
+        raise UsageError(
+            f"suite.yaml: prompts.detect has no {e}: it needs labels, task, so_far and answer.{style}"
+        ) from e
     texts = (*labels, task, so_far, how)
     if not all(isinstance(t, str) for t in texts):
         raise UsageError("suite.yaml: prompts.detect: labels, task, so_far and answer are texts")

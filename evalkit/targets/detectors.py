@@ -4,25 +4,25 @@ They read the case of the scenario they are asked (core/cases.py: no label in it
 the judge `detection` reads. One example at a time, timed by themselves: their latency is that of batch size 1.
 
 A scorer is any object with `score(policy, steps) -> probability of a violation`; optional `threshold` (0.5) from which
-it says violation, and `fit(examples) -> scorer` (examples have `policy`, `steps`, `label`).
+it says violation. A baseline is a function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
 """
 
 import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
 
 from evalkit import content, registry
 from evalkit.core.cases import Case, Taught, case_of, taught
-from evalkit.core.errors import ContentError, TargetError, UsageError
+from evalkit.core.errors import ContentError, TargetError, UsageError, unknown
 from evalkit.core.events import Event
 from evalkit.core.monitor import Program, compile_rule
 from evalkit.core.ruletext import parse
-from evalkit.core.types import Policy, Reply, Request, Scenario, TargetOptions
+from evalkit.core.types import Policy, Reply, Request, Scenario, TargetOptions, digest
 
 THRESHOLD = 0.5
 
@@ -33,6 +33,10 @@ class Scorer(Protocol):
     def score(self, policy: str, steps: Sequence[str]) -> float: ...
 
 
+Fit = Callable[[Sequence[Any]], Scorer]
+"""From labelled examples (`policy`, `steps`, `label`) to a scorer."""
+
+
 def make_rules(rest: str, options: TargetOptions) -> "Rules":
     """`rules`: the monitor of the policies' formal rules."""
     return Rules()
@@ -41,19 +45,27 @@ def make_rules(rest: str, options: TargetOptions) -> "Rules":
 def make_guardrail(rest: str, options: TargetOptions) -> "Scored":
     """`guardrail:NAME` or `guardrail:module:attr`."""
     name = rest.removeprefix("guardrail:")
-    return Scored(f"guardrail:{name}", _scorer("guardrails", name), source=name)
+    return Scored(f"guardrail:{name}", _scorer(name), source=name)
 
 
 def make_baseline(rest: str, options: TargetOptions) -> "Baseline | Fitted":
-    """`baseline:NAME`, fitted on the train part of the data that is played; `baseline:NAME:FILE.jsonl` on that file."""
+    """`baseline:NAME`, fitted on the train part of the data that is played; `baseline:NAME:FILE.jsonl` on that file.
+
+    `baseline:module:attr` is own code: a function from examples to a scorer.
+    """
     name, _, file = rest.removeprefix("baseline:").partition(":")
-    if name not in registry.known("baselines"):
-        name, file = rest, ""  # module:attr
-    made = Baseline(f"baseline:{name}", lambda: _scorer("baselines", name))
+    known: Mapping[str, Fit] = registry.load(registry.BASELINES)
+    if name not in known:
+        if not file:
+            raise unknown("baseline", name, known)
+        return Baseline(f"baseline:{rest}", registry.load(rest), source_of(registry.load(rest)))
+    made = Baseline(f"baseline:{name}", known[name])
     if not file:
         return made
     path = Path(file)
-    found = [t for s in content.read_jsonl(path, Scenario) if s.tags.get("split", "train") == "train" for t in taught(s)]
+    found = [
+        t for s in content.read_jsonl(path, Scenario) if s.tags.get("split", "train") == "train" for t in taught(s)
+    ]
     if not found:
         raise ContentError(f"{path}: no labelled scenario of the train part to fit {made.name} on")
     return made.fit(found, lambda _scenario: "", named=f"{made.name}:{path.name}")
@@ -124,9 +136,9 @@ class Baseline:
 
     detects = True
 
-    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+    def __init__(self, name: str, fit: Fit, source: str | None = None) -> None:
         self.name = name
-        self._make = make
+        self._fit, self._source = fit, source
 
     async def generate(self, request: Request) -> Reply:
         """Never: nothing was learnt yet."""
@@ -135,21 +147,18 @@ class Baseline:
     def fit(self, examples: Sequence[Taught], part: Callable[[Scenario], str], named: str | None = None) -> "Fitted":
         """One scorer for each part, fitted on the examples of all other parts; one for all where there are no parts."""
         parts = sorted({t.part for t in examples})
-        if len(parts) < 2:
-            return Fitted(named or self.name, {parts[0]: self._fitted(examples)}, part, _digest(examples))
-        scorers = {p: self._fitted([t for t in examples if t.part != p]) for p in parts}
-        return Fitted(named or self.name, scorers, part, _digest(examples))
+        others = {p: [t for t in examples if t.part != p] if len(parts) > 1 else list(examples) for p in parts}
+        scorers = {p: self._fitted(some) for p, some in others.items()}
+        return Fitted(named or self.name, scorers, part, digest([self._source, _digest(examples)]))
 
-    def _fitted(self, examples: Sequence[Taught]) -> Scorer:
+    def _fitted(self, examples: list[Taught]) -> Scorer:
         labels = {t.label for t in examples}
         if len(labels) < 2:
             what = "violation" if labels == {True} else "compliant"
-            raise UsageError(f"{self.name}: all {len(examples)} training examples are {what}; there is nothing to learn")
-        made = self._make()
-        if not hasattr(made, "fit"):
-            raise UsageError(f"{self.name}: has no fit(examples)")
-        found = made.fit(list(examples))
-        return made if found is None else found
+            raise UsageError(
+                f"{self.name}: all {len(examples)} training examples are {what}; there is nothing to learn"
+            )
+        return self._fit(examples)
 
 
 class Fitted:
@@ -187,8 +196,9 @@ def scored(name: str, scorer: Scorer, case: Case) -> Reply:
 
 def source_of(thing: Any) -> str | None:
     """A hash of the file that holds the code of an object; None for code without a file."""
+    code = thing if inspect.isclass(thing) or inspect.isroutine(thing) else type(thing)
     try:
-        path = inspect.getsourcefile(type(thing))
+        path = inspect.getsourcefile(code)
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12] if path else None
     except (TypeError, OSError):
         return None
@@ -199,11 +209,11 @@ def _stated(scorer: Scorer) -> str | None:
     return None if found is None else str(found)
 
 
-def _scorer(kind: str, name: str) -> Any:
-    found = registry.lookup(kind, name)
+def _scorer(name: str) -> Any:
+    found = registry.lookup("guardrails", name)
     made = found if hasattr(found, "score") and not inspect.isclass(found) else found()
-    if not (hasattr(made, "score") or hasattr(made, "fit")):
-        raise UsageError(f"{kind.removesuffix('s')} {name!r} has no score(policy, steps)")
+    if not hasattr(made, "score"):
+        raise UsageError(f"guardrail {name!r} has no score(policy, steps)")
     return made
 
 

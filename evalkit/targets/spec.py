@@ -39,7 +39,9 @@ def resolve(spec: str, options: TargetOptions) -> Target:
             if not rest:
                 raise UsageError(f"model {spec!r}: a name is missing after {prefix + sign!r}")
             return _make(prefix, rest, options)
-    if spec in registry.known("targets") and spec not in {f.partition("/")[0].partition(":")[0] for f in FORMS[_PLAIN:]}:
+    if spec in registry.known("targets") and spec not in {
+        f.partition("/")[0].partition(":")[0] for f in FORMS[_PLAIN:]
+    }:
         return _make(spec, "", options)
     if ":" in spec and "/" not in spec:
         return _own(spec, options)

@@ -1,12 +1,10 @@
 """The suite `policyguard` as a set of scenarios: generated, or read from a published set. Makes no pairs itself."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from evalkit.benchmarks.detection import detection
+from evalkit.benchmarks import published
 from evalkit.benchmarks.policyguard.shards import Tally, examples
-from evalkit.benchmarks.sources.reading import reading
 from evalkit.benchmarks.suites import ScenarioSet, Suite, from_file
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Scenario
@@ -16,11 +14,8 @@ LARGEST = 200_000
 
 def make(suite: Suite, options: Mapping[str, str], data: str | None) -> ScenarioSet:
     """`n` examples of the seed; with `data`, those of a scenario file or of the published set that `source` names."""
-    source = options.get("source", "")
-    if source:
-        if data is None:
-            raise UsageError(f"--option source={source} needs --data: the file or folder of that set, or hub:ID")
-        return _published(suite, options, source, data)
+    if options.get("source"):
+        return published.make(suite, options, data)
     if data is not None:
         if not data.endswith(".jsonl"):
             raise UsageError(f"--data {data}: a scenario file (.jsonl), or a published set with --option source=NAME")
@@ -31,20 +26,6 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
     broken = sum(facts.label * many for facts, many in told.facts.items())
     note = f"{n:,} generated pairs (seed {seed}), {broken / n:.1%} of them violations"
     return ScenarioSet(suite, lambda: iter(made), options=options, notes=(note,))
-
-
-def _published(suite: Suite, options: Mapping[str, str], source: str, data: str) -> ScenarioSet:
-    found = reading(source, data)
-    left: Counter[str] = Counter()
-    for _ in found:
-        pass
-    left.update(found.left_out)
-
-    def read() -> Iterator[Scenario]:
-        return (detection(example) for example in found)
-
-    notes = (f"{found.read:,} examples of {source}", *(f"{n:,} left out: {why}" for why, n in left.most_common()))
-    return ScenarioSet(suite, read, options=options, notes=notes)
 
 
 def _number(options: Mapping[str, str], name: str, least: int, most: int) -> int:

@@ -93,7 +93,7 @@ def test_the_suite_generates_without_data_and_says_what_it_did():
     for wrong in ({"n": "0"}, {"n": "many"}, {"seed": "-1"}):
         with pytest.raises(UsageError, match="a number from"):
             suites.build("policyguard", wrong)
-    with pytest.raises(UsageError, match="needs --data"):
+    with pytest.raises(UsageError, match="source=rjudge"):
         suites.build("policyguard", {"source": "rjudge"})
 
 
