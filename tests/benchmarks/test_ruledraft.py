@@ -70,10 +70,15 @@ def test_a_rule_that_holds_is_written_with_its_english_and_its_examples(tmp_path
     model = Model(proposal())
     said, text = written(tmp_path, model)
     assert said[0] == "1 policies: 1 rules that accept and reject what they should"
-    assert text.startswith("# Drafted by evalkit generate rules with scripted/drafter on 2026-11-28, seed 7. Not reviewed.")
+    assert text.startswith(
+        "# Drafted by evalkit generate rules with scripted/drafter on 2026-11-28, seed 7. Not reviewed."
+    )
     row = yaml.safe_load(text)["policies"][0]
     assert (row["id"], row["text"], row["kind"], row["rule"]) == ("refunds", POLICY, "ordering", RULE)
-    assert row["says"] == "Before using the tool refund where the amount is more than 200, the agent must use the tool approve."
+    assert (
+        row["says"]
+        == "Before using the tool refund where the amount is more than 200, the agent must use the tool approve."
+    )
     assert parse(row["rule"]).source == RULE
     assert len(row["accept"]) == len(row["reject"]) == 2
     assert model.closed
@@ -101,7 +106,10 @@ def test_what_was_wrong_is_told_and_a_better_answer_is_taken(tmp_path):
         (proposal(accept=[OK[0]]), "accept: a list of at least 2 trajectories"),
         (proposal(reject="many"), "reject: a list of at least 2 trajectories"),
         (proposal(accept=[OK[0], 7]), r"accept\[1\]: a mapping with events"),
-        (proposal(reject=[BAD[0], {"events": [{"cal": "x"}]}]), r"reject\[1\].events\[0\]: an event has exactly one of"),
+        (
+            proposal(reject=[BAD[0], {"events": [{"cal": "x"}]}]),
+            r"reject\[1\].events\[0\]: an event has exactly one of",
+        ),
         (proposal(rule=[1]), "rule: a mapping"),
         (proposal(rule={"forbid": {"call": "x", "where": {"user": "$user"}}}), r"needs the world's \$user"),
         ({"key": "forged", **proposal()}, "no JSON object with the key of this call"),
@@ -160,9 +168,15 @@ def test_a_policy_cannot_forge_the_marks_or_the_placeholders(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
-        ([{"id": "a", "text": "Never do it."}, {"id": "a", "text": "Always do it."}], "the id 'a' stands there 2 times"),
+        (
+            [{"id": "a", "text": "Never do it."}, {"id": "a", "text": "Always do it."}],
+            "the id 'a' stands there 2 times",
+        ),
         ([{"id": "a"}], "text: Field required"),
-        ([{"id": "a", "text": "Never do it.", "reject": [{"events": [{"call": 3}]}]}], r"policy a.events\[0\].call: text"),
+        (
+            [{"id": "a", "text": "Never do it.", "reject": [{"events": [{"call": 3}]}]}],
+            r"policy a.events\[0\].call: text",
+        ),
     ],
 )
 def test_a_wrong_policies_file_is_said_where(tmp_path, rows, why):

@@ -11,7 +11,11 @@ TEXTS = ["please go on", "Alpha Centauri, please.", "I can't do that", "done: 25
 
 scalars = st.sampled_from(VALUES)
 arguments = st.dictionaries(st.sampled_from(["x", "y"]), st.one_of(scalars, st.lists(scalars, max_size=2), st.none()))
-results = st.one_of(st.none(), st.sampled_from(TEXTS), st.fixed_dictionaries({"id": scalars, "deep": st.fixed_dictionaries({"note": st.sampled_from(TEXTS)})}))
+results = st.one_of(
+    st.none(),
+    st.sampled_from(TEXTS),
+    st.fixed_dictionaries({"id": scalars, "deep": st.fixed_dictionaries({"note": st.sampled_from(TEXTS)})}),
+)
 
 
 @st.composite
@@ -71,7 +75,20 @@ def _one(draw, bound, tags):
         row["where"] = where
     if tags and draw(st.booleans()):
         row["carries"] = tags[0]
-    extra = draw(st.sampled_from([{}, {}, {}, {}, {"ok": "any"}, {"ok": False}, {"result": {"deep.note": {"contains": "go"}}}, {"not": {"where": {"x": 1}}}]))
+    extra = draw(
+        st.sampled_from(
+            [
+                {},
+                {},
+                {},
+                {},
+                {"ok": "any"},
+                {"ok": False},
+                {"result": {"deep.note": {"contains": "go"}}},
+                {"not": {"where": {"x": 1}}},
+            ]
+        )
+    )
     return {**row, **extra}
 
 
@@ -88,7 +105,7 @@ def bodies(draw, bound=(), tags=(), then=False):
 
     head = draw(st.sampled_from(["forbid", "require", "precede", "respond", "until", "limit"]))
     after = {} if then else {"after": pattern()}
-    within = (lambda: draw(WITHIN))
+    within = lambda: draw(WITHIN)
     if head == "forbid":
         begun = after if draw(st.booleans()) else {}
         timed = maybe("within", within) if begun or then or not bound else {}
@@ -140,11 +157,18 @@ def rules(draw):
         body = {"all": [draw(bodies(bound, tags)) for _ in range(draw(st.integers(2, 3)))]}
     text = repr(body)
     if bound and all(f"${name}" in text for name in bound):
-        body["for_each"] = {"k": ["x", "y"], "m": "y"} if len(bound) == 2 else {"k": draw(st.sampled_from(["x", ["x", "result.id"]]))}
+        body["for_each"] = (
+            {"k": ["x", "y"], "m": "y"} if len(bound) == 2 else {"k": draw(st.sampled_from(["x", ["x", "result.id"]]))}
+        )
     elif bound:
         body = _without(body, bound)
     if "'carries'" in text:
-        body["tags"] = {"seen": {"from": {"call": "read_*"}, **draw(st.sampled_from([{}, {"read": "id"}, {"read": ["deep", "id"]}]))}}
+        body["tags"] = {
+            "seen": {
+                "from": {"call": "read_*"},
+                **draw(st.sampled_from([{}, {"read": "id"}, {"read": ["deep", "id"]}])),
+            }
+        }
     return body
 
 

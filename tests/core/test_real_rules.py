@@ -32,7 +32,11 @@ def test_monitor_and_reference_agree_on_every_run(name, runs):
         for event in events:
             monitor.step(event)
         state = semantics.judge(rule, events, world)
-        assert (monitor.status, monitor.evidence, monitor.end()) == (state.status, state.evidence, semantics.ending(state))
+        assert (monitor.status, monitor.evidence, monitor.end()) == (
+            state.status,
+            state.evidence,
+            semantics.ending(state),
+        )
 
 
 def test_changes_of_reservations_that_were_not_looked_up_are_found_and_no_others(runs):

@@ -112,6 +112,7 @@ WRONG = [
     ({"forbid": []}, "this list is empty"),
     ({"forbid": [A, {"call": 3}]}, r"rule.forbid\[1\].call: text, or a list of texts"),
     ({"forbid": {"do": "click", True: "x"}}, "no key 'True' beside do"),
+    ({"forbid": {"say": "?!"}}, r"rule.forbid.say: '\?!' has no words"),
     ({"forbid": {**A, "ok": "maybe"}}, "rule.forbid.ok: true"),
     ({"forbid": {**A, "not": {"not": {}}}}, "does not stand in a not"),
     (x({">": "many"}), "compares numbers and dates"),

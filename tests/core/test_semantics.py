@@ -43,6 +43,7 @@ CASES = {
     "after, until, and again": ({"forbid": A, "after": B, "until": C}, "b c a b a", [H, H, H, H, V], V, (3, 4)),
     "an event that ends and begins begins": ({"forbid": A, "after": B, "until": C}, "bc a", [H, V], V, (0, 1)),
     "after, within": ({"forbid": A, "after": B, "within": 2}, "b c c a", [H, H, H, H], S, ()),
+    "after, in the same turn": ({"forbid": A, "after": B, "within": "1 turn"}, "u b u a b a", [H] * 5 + [V], V, (4, 5)),
     "require": ({"require": A}, "b a", [P, S], S, (1,)),
     "require, never": ({"require": A}, "b", [P], V, ()),
     "in the last step it is in time": ({"require": A, "within": 2}, "b a", [P, S], S, (1,)),
@@ -79,6 +80,7 @@ CASES = {
     "at least": ({"limit": {"count": A, "min": 2}}, "a a b", [P, S, S], S, (1,)),
     "at least, per": ({"limit": {"count": A, "min": 2, "per": "id"}}, "a1 a2 a1 a2", [P, P, P, H], S, ()),
     "distinct": ({"limit": {"distinct": "id", "of": A, "max": 1}}, "a1 a1 a2", [H, H, V], V, (0, 2)),
+    "distinct in a window": ({"limit": {"distinct": "id", "of": A, "max": 1, "within": 2}}, "a1 c a2 a2", [H] * 4, S, ()),
     "sum": ({"limit": {"sum": "id", "of": A, "max": 9}}, "a4 a5 a1", [H, H, V], V, (0, 1, 2)),
     "sum, exactly the bound": ({"limit": {"sum": "id", "of": A, "below": 9}}, "a4 a5", [H, V], V, (0, 1)),
     "all": ({"all": [{"forbid": A}, {"require": B}]}, "c b a", [P, H, V], V, (2,)),
@@ -93,6 +95,9 @@ CASES |= {
     "each, never in play": ({**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}}, "a1 c", [H, H], "vacuous", ()),
     "each has its own deadline": (
         {**EACH, "when": {**B, **SAME}, "then": {"require": {**A, **SAME}, "within": 2}}, "b1 b2 a2 c", [P, P, V, V], V, (0, 2)
+    ),
+    "what began before a value showed is its own as well": (
+        {**EACH, "when": B, "then": {"require": {**A, **SAME}, "within": 2}}, "b c1 c c", [H, P, V, V], V, (0, 2)
     ),
     "each in play after it was satisfied": ({**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}}, "a1 b1", [H, H], S, ()),
 }  # fmt: skip
