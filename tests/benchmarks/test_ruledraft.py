@@ -1,4 +1,4 @@
-"""English → rules: only what accepts and rejects its examples is kept; the model is told what was wrong; all is counted."""
+"""English → rules: only what accepts and rejects its examples is kept, and the model is told what was wrong."""
 
 import asyncio
 import json
@@ -127,7 +127,8 @@ def test_a_rule_that_does_not_hold_is_left_out_with_the_reason(tmp_path, answer,
 
 
 def test_the_examples_of_people_count_more_than_those_of_the_model(tmp_path):
-    stated = {"id": "refunds", "text": POLICY, "reject": [{"events": [{"call": "refund", "arguments": {"amount": 200.5}}]}],
+    stated = {"id": "refunds", "text": POLICY,
+              "reject": [{"events": [{"call": "refund", "arguments": {"amount": 200.5}}]}],
               "accept": [{"events": [{"call": "refund", "arguments": {"amount": 200}}]}]}  # fmt: skip
     strict = {**RULE, "before": {"call": "refund", "where": {"amount": ">=200"}}}
     model = Model(proposal(rule=strict), proposal())

@@ -37,16 +37,41 @@ def traces(draw, most=12):
     n = draw(st.integers(0, most))
     for event in draw(st.lists(events(), min_size=n, max_size=n)):
         turn += event.name == "user"
-        found.append(Event(event.kind, event.name, event.target, event.role, event.arguments, event.result, event.actor,
-                           event.ok, event.text, turn, len(found)))  # fmt: skip
+        found.append(
+            Event(
+                event.kind,
+                event.name,
+                event.target,
+                event.role,
+                event.arguments,
+                event.result,
+                event.actor,
+                event.ok,
+                event.text,
+                turn,
+                len(found),
+            )
+        )
     return tuple(found)
 
 
 CONDITIONS = st.one_of(
-    scalars, st.sampled_from([">1", "<=2", "!=blue", "b*", "$user", "!=$user", "<$limit", ">2026-01-01", ">=3"]),
-    st.lists(scalars, min_size=1, max_size=2), st.sampled_from([{"exists": True}, {"exists": False}, {"contains": "alpha"},
-    {"matches": "^b.ue$"}, {"not in": [1, 2]}, {"in": "$allowed"}, {">": 1, "<": 3}, {"contains": "$user"}]),
-)  # fmt: skip
+    scalars,
+    st.sampled_from([">1", "<=2", "!=blue", "b*", "$user", "!=$user", "<$limit", ">2026-01-01", ">=3"]),
+    st.lists(scalars, min_size=1, max_size=2),
+    st.sampled_from(
+        [
+            {"exists": True},
+            {"exists": False},
+            {"contains": "alpha"},
+            {"matches": "^b.ue$"},
+            {"not in": [1, 2]},
+            {"in": "$allowed"},
+            {">": 1, "<": 3},
+            {"contains": "$user"},
+        ]
+    ),
+)
 
 
 @st.composite
@@ -60,8 +85,16 @@ def patterns(draw, bound=(), tags=()):
 def _one(draw, bound, tags):
     head = draw(st.sampled_from(["call"] * 8 + ["do", "say"]))
     if head == "say":
-        return draw(st.sampled_from([{"say": "*", "by": "user"}, {"say": "alpha centauri", "by": ["user", "assistant"]},
-                                     {"say": "done", "not": {"say": "250"}}, {"say": "*", "matches": "can.t"}]))  # fmt: skip
+        return draw(
+            st.sampled_from(
+                [
+                    {"say": "*", "by": "user"},
+                    {"say": "alpha centauri", "by": ["user", "assistant"]},
+                    {"say": "done", "not": {"say": "250"}},
+                    {"say": "*", "matches": "can.t"},
+                ]
+            )
+        )
     if head == "do":
         row = {"do": draw(st.sampled_from(["click", "*"])), "target": draw(st.sampled_from(["Delete", "Con*", "*"]))}
         return {**row, **draw(st.sampled_from([{}, {"role": "button"}, {"value": ">1"}, {"ok": "any"}]))}
@@ -105,7 +138,10 @@ def bodies(draw, bound=(), tags=(), then=False):
 
     head = draw(st.sampled_from(["forbid", "require", "precede", "respond", "until", "limit"]))
     after = {} if then else {"after": pattern()}
-    within = lambda: draw(WITHIN)
+
+    def within():
+        return draw(WITHIN)
+
     if head == "forbid":
         begun = after if draw(st.booleans()) else {}
         timed = maybe("within", within) if begun or then or not bound else {}
@@ -113,8 +149,13 @@ def bodies(draw, bound=(), tags=(), then=False):
     if head == "require" and not then:
         return {"require": pattern(), **({} if bound else maybe("within", within))}
     if head == "precede" and not then:
-        return {"require": pattern(), "before": pattern(), **maybe("since", pattern), **maybe("within", within),
-                **maybe("each", lambda: draw(st.booleans()))}  # fmt: skip
+        return {
+            "require": pattern(),
+            "before": pattern(),
+            **maybe("since", pattern),
+            **maybe("within", within),
+            **maybe("each", lambda: draw(st.booleans())),
+        }
     if head in ("respond", "require", "precede"):
         return {"require": pattern(), **after, **maybe("unless", pattern), **maybe("within", within)}
     if head == "until":

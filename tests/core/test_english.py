@@ -34,13 +34,20 @@ FORMS = {
     "distinct": {"limit": {"distinct": "recipient", "of": {"call": "mail"}, "max": 4}, "reset": {"call": "pause"}},
 }
 WORDS = {
-    "forbid": ["Delete", "lick", "button"], "forbid, of the user": ["stop", "user"],
-    "forbid in a scope": ["pay", "lock", "unlock", "7 steps"], "require": ["log_out", "9 steps"],
-    "before": ["verify", "pay", "switch", "6 steps"], "before, of the user": ["yes", "pay", "once for each"],
-    "after": ["notify", "pay", "void", "4 turns"], "after, of the user": ["sorry", "pay", "user"],
-    "count": ["pay", "3 times", "each order id", "8 steps"], "at least": ["search", "twice"],
-    "sum": ["amount", "pay", "below 500"], "sum at least": ["amount", "pay", "500"], "distinct": ["recipient", "mail", "4", "pause"],
-}  # fmt: skip
+    "forbid": ["Delete", "lick", "button"],
+    "forbid, of the user": ["stop", "user"],
+    "forbid in a scope": ["pay", "lock", "unlock", "7 steps"],
+    "require": ["log_out", "9 steps"],
+    "before": ["verify", "pay", "switch", "6 steps"],
+    "before, of the user": ["yes", "pay", "once for each"],
+    "after": ["notify", "pay", "void", "4 turns"],
+    "after, of the user": ["sorry", "pay", "user"],
+    "count": ["pay", "3 times", "each order id", "8 steps"],
+    "at least": ["search", "twice"],
+    "sum": ["amount", "pay", "below 500"],
+    "sum at least": ["amount", "pay", "500"],
+    "distinct": ["recipient", "mail", "4", "pause"],
+}
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -74,26 +81,44 @@ def test_a_seeded_generator_draws_several_phrasings():
 
 
 def test_the_lexicon_says_how_things_are_called():
-    rule = parse({"for_each": {"o": "order_id"}, "require": {"call": "verify", "where": {"order_id": "$o"}},
-                  "before": {"call": "refund", "where": {"order_id": "$o", "amount": ">200"}}})  # fmt: skip
-    lexicon = Lexicon(acts={"verify": "check the receipt", "refund": "pay money back"}, things={"$o": "order", "amount": "sum"},
-                      agent="the clerk")  # fmt: skip
+    rule = parse(
+        {
+            "for_each": {"o": "order_id"},
+            "require": {"call": "verify", "where": {"order_id": "$o"}},
+            "before": {"call": "refund", "where": {"order_id": "$o", "amount": ">200"}},
+        }
+    )
+    lexicon = Lexicon(
+        acts={"verify": "check the receipt", "refund": "pay money back"},
+        things={"$o": "order", "amount": "sum"},
+        agent="the clerk",
+    )
     assert render(rule, 0, lexicon) == (
-        "For each order, taken by itself: Before paying money back for that order where the sum is more than 200, the clerk "
-        "must check the receipt for that order."
+        "For each order, taken by itself: Before paying money back for that order where the sum is more than 200, the "
+        "clerk must check the receipt for that order."
     )
 
 
 @pytest.mark.parametrize(
     ("verb", "gerund", "participle", "third"),
     [
-        ("click", "clicking", "clicked", "clicks"), ("type", "typing", "typed", "types"), ("submit", "submitting", "submitted", "submits"),
-        ("go to x", "going to x", "gone to x", "goes to x"), ("send", "sending", "sent", "sends"), ("cancel", "cancelling", "cancelled", "cancels"),
-        ("open", "opening", "opened", "opens"), ("search", "searching", "searched", "searches"), ("apply", "applying", "applied", "applies"),
-        ("stop", "stopping", "stopped", "stops"), ("see", "seeing", "seen", "sees"), ("edit", "editing", "edited", "edits"),
-        ("read", "reading", "read", "reads"), ("view", "viewing", "viewed", "views"), ("fix", "fixing", "fixed", "fixes"),
+        ("click", "clicking", "clicked", "clicks"),
+        ("type", "typing", "typed", "types"),
+        ("submit", "submitting", "submitted", "submits"),
+        ("go to x", "going to x", "gone to x", "goes to x"),
+        ("send", "sending", "sent", "sends"),
+        ("cancel", "cancelling", "cancelled", "cancels"),
+        ("open", "opening", "opened", "opens"),
+        ("search", "searching", "searched", "searches"),
+        ("apply", "applying", "applied", "applies"),
+        ("stop", "stopping", "stopped", "stops"),
+        ("see", "seeing", "seen", "sees"),
+        ("edit", "editing", "edited", "edits"),
+        ("read", "reading", "read", "reads"),
+        ("view", "viewing", "viewed", "views"),
+        ("fix", "fixing", "fixed", "fixes"),
     ],
-)  # fmt: skip
+)
 def test_verbs_are_inflected(verb, gerund, participle, third):
     forms = ("gerund", "participle", "third")
     assert tuple(phrases.inflect(verb, form) for form in forms) == (gerund, participle, third)

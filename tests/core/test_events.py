@@ -33,9 +33,15 @@ DIALOGUE = (
 def test_a_dialogue_is_messages_and_calls_with_their_results():
     found = from_messages(DIALOGUE)
     assert [(e.kind, e.name, e.turn, e.message) for e in found] == [
-        ("message", "user", 1, 1), ("message", "assistant", 1, 2), ("call", "look_up", 1, 2), ("call", "refund", 1, 2),
-        ("message", "user", 2, 5), ("call", "look_up", 2, 6), ("message", "assistant", 2, 8), ("call", "note", 2, 8),
-    ]  # fmt: skip
+        ("message", "user", 1, 1),
+        ("message", "assistant", 1, 2),
+        ("call", "look_up", 1, 2),
+        ("call", "refund", 1, 2),
+        ("message", "user", 2, 5),
+        ("call", "look_up", 2, 6),
+        ("message", "assistant", 2, 8),
+        ("call", "note", 2, 8),
+    ]
     assert [e.index for e in found] == list(range(8))
     assert (found[2].arguments, found[2].result, found[2].ok) == ({"order": 7}, {"total": 30}, True)
     assert (found[3].result, found[3].ok) == ({"error": "not allowed"}, False)
@@ -56,10 +62,14 @@ def test_web_actions_have_a_verb_an_element_and_a_value():
 
 
 def test_events_by_hand():
-    found = from_mappings([
-        {"say": "Hi", "by": "user"}, {"call": "pay", "arguments": {"x": 1}, "result": {"ok": 1}, "ok": False},
-        {"do": "select", "target": "Size", "role": "combobox", "value": "L"}, {"say": "Bye"},
-    ])  # fmt: skip
+    found = from_mappings(
+        [
+            {"say": "Hi", "by": "user"},
+            {"call": "pay", "arguments": {"x": 1}, "result": {"ok": 1}, "ok": False},
+            {"do": "select", "target": "Size", "role": "combobox", "value": "L"},
+            {"say": "Bye"},
+        ]
+    )
     assert found == (
         Event("message", "user", actor="user", text="Hi", turn=1),
         Event("call", "pay", arguments={"x": 1}, result={"ok": 1}, ok=False, turn=1, index=1),
@@ -89,10 +99,18 @@ def test_a_wrong_event_is_said_where(row, why):
 @pytest.mark.parametrize(
     ("result", "failed"),
     [
-        ("Error: no such flight", True), ('{"error": "x"}', True), ('{"error": null, "id": 3}', False), ('{"success": false}', True),
-        ('{"status": "denied"}', True), ('{"status": "done"}', False), ("done", False), ('"Error: x"', True), ("[]", False),
-        ("no errors", False), ("[" * 5000, False),
+        ("Error: no such flight", True),
+        ('{"error": "x"}', True),
+        ('{"error": null, "id": 3}', False),
+        ('{"success": false}', True),
+        ('{"status": "denied"}', True),
+        ('{"status": "done"}', False),
+        ("done", False),
+        ('"Error: x"', True),
+        ("[]", False),
+        ("no errors", False),
+        ("[" * 5000, False),
     ],
-)  # fmt: skip
+)
 def test_a_failed_call_is_known_by_its_answer(result, failed):
     assert is_failure(result) is failed

@@ -1,5 +1,7 @@
 """The monitor says what the reference evaluator says, after every event; and what it says for good stays."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ def test_monitor_and_reference_agree_at_length(mapping, trace):
 @given(rules(), traces())
 def test_violated_and_satisfied_are_final_with_their_evidence(mapping, trace):
     states = semantics.evaluate(parse(mapping), trace, WORLD).states
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         if before.status in FINAL:
             assert (after.status, after.evidence) == (before.status, before.evidence)
         assert after.in_play or not before.in_play

@@ -47,8 +47,13 @@ def test_paths_begin_at_the_arguments_unless_they_say_otherwise():
     where = {"a.b": 1, "result.total": 1, "target": "x", "text": "y", "arguments.target": "z", "result": 3}
     found = parse({"forbid": {"call": "a", "where": where}}).form.act[0].where
     assert [c.path for c in found] == [
-        ("arguments", "a", "b"), ("result", "total"), ("target",), ("text",), ("arguments", "target"), ("result", "*"),
-    ]  # fmt: skip
+        ("arguments", "a", "b"),
+        ("result", "total"),
+        ("target",),
+        ("text",),
+        ("arguments", "target"),
+        ("result", "*"),
+    ]
 
 
 def test_every_form_has_its_record():
@@ -63,13 +68,17 @@ def test_every_form_has_its_record():
         ({"when": B, "then": {"require": A}}, Respond(b, a)),
         ({"require": A, "after": B, "before": C}, Forbid(c, b, a)),
         ({"limit": {"count": A, "max": 2}, "reset": B}, Limit(a, "count", None, 2, reset=b)),
-        ({"limit": {"sum": "x", "of": A, "below": 2.5, "per": "result.y"}},
-         Limit(a, "sum", ("arguments", "x"), 2.5, True, None, ("result", "y"))),
-        ({"when": B, "then": {"limit": {"distinct": "x", "of": A, "max": 1}, "until": C}},
-         Limit(a, "distinct", ("arguments", "x"), 1, after=b, reset=c)),
+        (
+            {"limit": {"sum": "x", "of": A, "below": 2.5, "per": "result.y"}},
+            Limit(a, "sum", ("arguments", "x"), 2.5, True, None, ("result", "y")),
+        ),
+        (
+            {"when": B, "then": {"limit": {"distinct": "x", "of": A, "max": 1}, "until": C}},
+            Limit(a, "distinct", ("arguments", "x"), 1, after=b, reset=c),
+        ),
         ({"all": [{"forbid": A}, {"require": B}]}, Together((Forbid(a), Require(b)))),
         ({"when": C, "then": [{"forbid": A}, {"require": B}]}, Together((Forbid(a, c), Respond(c, b)))),
-    ]  # fmt: skip
+    ]
     for mapping, form in cases:
         assert parse(mapping).form == form, mapping
 
@@ -93,8 +102,11 @@ def test_a_rule_knows_the_kind_of_its_policy(mapping, kind):
 
 
 def test_a_rule_knows_the_values_of_the_world_that_it_needs():
-    mapping = {"for_each": {"k": "x"}, "require": {"call": "a", "where": {"x": "$k", "y": "$user"}},
-               "before": {"call": "b", "where": {"x": "$k"}, "not": {"where": {"z": "$limit"}}}}  # fmt: skip
+    mapping = {
+        "for_each": {"k": "x"},
+        "require": {"call": "a", "where": {"x": "$k", "y": "$user"}},
+        "before": {"call": "b", "where": {"x": "$k"}, "not": {"where": {"z": "$limit"}}},
+    }
     assert parse(mapping).world_names == {"user", "limit"}
 
 
@@ -155,11 +167,14 @@ WRONG = [
     ({"for_each": {"k": "x"}, **x("!=$k")}, "only compared with =, not with !="),
     ({"for_each": {"k": "x", "m": "y"}, **x("$k")}, "names all variables of for_each or none"),
     ({"for_each": {"k": "x"}, "within": 3, **x("$k")}, "from where would it run"),
-    ({"for_each": {"k": "x"}, "forbid": {"call": "a", "where": {"x": "$k"}, "not": {"where": {"y": "$k"}}}}, "in a not"),
+    (
+        {"for_each": {"k": "x"}, "forbid": {"call": "a", "where": {"x": "$k"}, "not": {"where": {"y": "$k"}}}},
+        "in a not",
+    ),
     ({"tags": {"t": {"from": A}}, "forbid": B}, "nothing carries 't'"),
     ({"tags": {"t": {"read": "x"}}, "forbid": {**B, "carries": "t"}}, "needs from"),
     ({"tags": {"t": {"from": A, "rad": "x"}}, "forbid": {**B, "carries": "t"}}, "did you mean 'read'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("mapping", "why"), WRONG, ids=range(len(WRONG)))
@@ -174,22 +189,60 @@ def test_the_place_begins_with_the_file():
 
 
 json_like = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.sampled_from(["a", "$k", ">3", "call", "*", "x.y", ""]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["forbid", "require", "limit", "all", "when", "then", "call", "do", "say", "where", "x", "not", "count",
-                         "sum", "of", "max", "within", "for_each", "tags", "from", "carries", "result", "before", ">", "in"]),
-        inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats()
+    | st.sampled_from(["a", "$k", ">3", "call", "*", "x.y", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "forbid",
+                    "require",
+                    "limit",
+                    "all",
+                    "when",
+                    "then",
+                    "call",
+                    "do",
+                    "say",
+                    "where",
+                    "x",
+                    "not",
+                    "count",
+                    "sum",
+                    "of",
+                    "max",
+                    "within",
+                    "for_each",
+                    "tags",
+                    "from",
+                    "carries",
+                    "result",
+                    "before",
+                    ">",
+                    "in",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=14,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(json_like)
 def test_whatever_is_written_is_a_rule_or_an_error_of_ours(raw):
+    said = "rule"
     try:
         parse(raw)
     except ContentError as e:
-        assert str(e).startswith("rule")
+        said = str(e)
+    assert said.startswith("rule")
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

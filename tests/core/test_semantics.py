@@ -56,9 +56,21 @@ CASES = {
     "a failed act is none": ({"require": A, "before": B}, "a* b", [H, V], V, (1,)),
     "since": ({"require": A, "before": B, "since": C}, "a c b", [H, H, V], V, (2,)),
     "what undoes and does at once does": ({"require": A, "before": B, "since": C}, "ac b", [H, H], S, ()),
-    "what undoes in the event itself is too late": ({"require": A, "before": B, "since": C}, "a bc b", [H, H, V], V, (2,)),
+    "what undoes in the event itself is too late": (
+        {"require": A, "before": B, "since": C},
+        "a bc b",
+        [H, H, V],
+        V,
+        (2,),
+    ),
     "each": ({"require": A, "before": B, "each": True}, "a a b b b", [H, H, H, H, V], V, (4,)),
-    "each, the oldest that is valid": ({"require": A, "before": B, "each": True, "within": 3}, "a a c b b", [H] * 5, S, ()),
+    "each, the oldest that is valid": (
+        {"require": A, "before": B, "each": True, "within": 3},
+        "a a c b b",
+        [H] * 5,
+        S,
+        (),
+    ),
     "within before": ({"require": A, "before": B, "within": 1}, "a c b", [H, H, V], V, (2,)),
     "response": ({"require": A, "after": B}, "b c a", [P, P, H], S, ()),
     "response, open at the end": ({"require": A, "after": B}, "a b c b", [H, P, P, P], V, (1,)),
@@ -80,27 +92,60 @@ CASES = {
     "at least": ({"limit": {"count": A, "min": 2}}, "a a b", [P, S, S], S, (1,)),
     "at least, per": ({"limit": {"count": A, "min": 2, "per": "id"}}, "a1 a2 a1 a2", [P, P, P, H], S, ()),
     "distinct": ({"limit": {"distinct": "id", "of": A, "max": 1}}, "a1 a1 a2", [H, H, V], V, (0, 2)),
-    "distinct in a window": ({"limit": {"distinct": "id", "of": A, "max": 1, "within": 2}}, "a1 c a2 a2", [H] * 4, S, ()),
+    "distinct in a window": (
+        {"limit": {"distinct": "id", "of": A, "max": 1, "within": 2}},
+        "a1 c a2 a2",
+        [H] * 4,
+        S,
+        (),
+    ),
     "sum": ({"limit": {"sum": "id", "of": A, "max": 9}}, "a4 a5 a1", [H, H, V], V, (0, 1, 2)),
     "sum, exactly the bound": ({"limit": {"sum": "id", "of": A, "below": 9}}, "a4 a5", [H, V], V, (0, 1)),
     "all": ({"all": [{"forbid": A}, {"require": B}]}, "c b a", [P, H, V], V, (2,)),
     "when, several": ({"when": C, "then": [{"forbid": A}, {"require": B}]}, "c b", [P, H], S, ()),
-}  # fmt: skip
+}
 EACH = {"for_each": {"k": "id"}}
 SAME = {"where": {"id": "$k"}}
 CASES |= {
     "each order": ({**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}}, "a1 b1 b2", [H, H, V], V, (2,)),
-    "a pattern without the variable is for all": ({**EACH, "require": A, "before": {**B, **SAME}}, "a b1 b2", [H] * 3, S, ()),
+    "a pattern without the variable is for all": (
+        {**EACH, "require": A, "before": {**B, **SAME}},
+        "a b1 b2",
+        [H] * 3,
+        S,
+        (),
+    ),
     "a value asks for its own": ({**EACH, "require": {**A, **SAME}}, "c1 c2 a2", [P, P, P], V, ()),
     "each, never in play": ({**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}}, "a1 c", [H, H], "vacuous", ()),
     "each has its own deadline": (
-        {**EACH, "when": {**B, **SAME}, "then": {"require": {**A, **SAME}, "within": 2}}, "b1 b2 a2 c", [P, P, V, V], V, (0, 2)
+        {**EACH, "when": {**B, **SAME}, "then": {"require": {**A, **SAME}, "within": 2}},
+        "b1 b2 a2 c",
+        [P, P, V, V],
+        V,
+        (0, 2),
     ),
     "what began before a value showed is its own as well": (
-        {**EACH, "when": B, "then": {"require": {**A, **SAME}, "within": 2}}, "b c1 c c", [H, P, V, V], V, (0, 2)
+        {**EACH, "when": B, "then": {"require": {**A, **SAME}, "within": 2}},
+        "b c1 c c",
+        [H, P, V, V],
+        V,
+        (0, 2),
     ),
-    "each in play after it was satisfied": ({**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}}, "a1 b1", [H, H], S, ()),
-}  # fmt: skip
+    "of two broken together the first trigger is named": (
+        {**EACH, "when": {**B, **SAME}, "then": {"forbid": A}},
+        "b1 b2 a",
+        [H, H, V],
+        V,
+        (0, 2),
+    ),
+    "each in play after it was satisfied": (
+        {**EACH, "require": {**A, **SAME}, "before": {**B, **SAME}},
+        "a1 b1",
+        [H, H],
+        S,
+        (),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CASES)

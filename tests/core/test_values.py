@@ -13,11 +13,23 @@ from evalkit.core.events import Event
 @pytest.mark.parametrize(
     ("a", "b", "same"),
     [
-        (5, "5", True), (5.0, "5", True), ("5.0", 5, True), (5, 5.0, True), ("CH", " ch ", True), (True, "true", True),
-        (True, 1, False), ("007", 7, False), ("007", "007", True), ("1e3", 1000, False), (2**60, str(2**60), True),
-        (2**60, 2**60 + 1, False), ("-3", -3, True), ("٣", 3, False), ("", 0, False),
+        (5, "5", True),
+        (5.0, "5", True),
+        ("5.0", 5, True),
+        (5, 5.0, True),
+        ("CH", " ch ", True),
+        (True, "true", True),
+        (True, 1, False),
+        ("007", 7, False),
+        ("007", "007", True),
+        ("1e3", 1000, False),
+        (2**60, str(2**60), True),
+        (2**60, 2**60 + 1, False),
+        ("-3", -3, True),
+        ("٣", 3, False),
+        ("", 0, False),
     ],
-)  # fmt: skip
+)
 def test_equal_values_have_one_form(a, b, same):
     assert (values.canon(a) == values.canon(b)) is same
     assert not same or hash(values.canon(a)) == hash(values.canon(b))
@@ -26,11 +38,28 @@ def test_equal_values_have_one_form(a, b, same):
 @pytest.mark.parametrize(
     ("raw", "number"),
     [
-        (3, 3.0), ("3", 3.0), ("80.00", 80.0), ("$1,200", 1200.0), ("€ 5.5", 5.5), ("-2", -2.0), ("1,234,567.5", 1234567.5),
-        ("5 kg", 5.0), (True, None), ("", None), ("many", None), ("1,2", None), (math.nan, None), (math.inf, None),
-        ("2026-01-02", None), (None, None), ([3], None), (10**400, None), ("9" * 70, None), ("3 or 4", None),
+        (3, 3.0),
+        ("3", 3.0),
+        ("80.00", 80.0),
+        ("$1,200", 1200.0),
+        ("€ 5.5", 5.5),
+        ("-2", -2.0),
+        ("1,234,567.5", 1234567.5),
+        ("5 kg", 5.0),
+        (True, None),
+        ("", None),
+        ("many", None),
+        ("1,2", None),
+        (math.nan, None),
+        (math.inf, None),
+        ("2026-01-02", None),
+        (None, None),
+        ([3], None),
+        (10**400, None),
+        ("9" * 70, None),
+        ("3 or 4", None),
     ],
-)  # fmt: skip
+)
 def test_a_number_is_one_that_stands_alone(raw, number):
     assert values.number(raw) == number
 
@@ -53,20 +82,41 @@ def test_sums_do_not_depend_on_their_order(numbers, random):
 
 
 EVENT = Event(
-    "call", "refund", target="Delete", text="Hello there",
-    arguments={"order": {"id": 7}, "items": [{"sku": "a"}, {"sku": ["b", None, ""]}, "c"], "target": "x", "none": None, "empty": ""},
+    "call",
+    "refund",
+    target="Delete",
+    text="Hello there",
+    arguments={
+        "order": {"id": 7},
+        "items": [{"sku": "a"}, {"sku": ["b", None, ""]}, "c"],
+        "target": "x",
+        "none": None,
+        "empty": "",
+    },
     result={"total": 3, "lines": [1, [2]]},
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("order.id", [7]), ("arguments.order.id", [7]), ("items.sku", ["a", "b"]), ("result.total", [3]), ("result.lines", [1, 2]),
-        ("target", ["Delete"]), ("arguments.target", ["x"]), ("name", ["refund"]), ("none", []), ("empty", []), ("nowhere", []),
-        ("order.id.deep", []), ("result", [3, 1, 2]), ("items.*", ["a", "b", "c"]), ("role", []),
+        ("order.id", [7]),
+        ("arguments.order.id", [7]),
+        ("items.sku", ["a", "b"]),
+        ("result.total", [3]),
+        ("result.lines", [1, 2]),
+        ("target", ["Delete"]),
+        ("arguments.target", ["x"]),
+        ("name", ["refund"]),
+        ("none", []),
+        ("empty", []),
+        ("nowhere", []),
+        ("order.id.deep", []),
+        ("result", [3, 1, 2]),
+        ("items.*", ["a", "b", "c"]),
+        ("role", []),
     ],
-)  # fmt: skip
+)
 def test_paths_lead_through_mappings_and_lists(path, found):
     assert values.at(EVENT, values.path_of(path)) == found
 
