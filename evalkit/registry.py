@@ -35,7 +35,10 @@ JUDGES = {
     "detection": "evalkit.judges.detection:make",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
-GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make", "policyguard": "evalkit.benchmarks.published:make"}
+GENERATORS = {
+    "copriva": "evalkit.benchmarks.copriva:make",
+    "policyguard": "evalkit.benchmarks.policyguard.suite:make",
+}
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {}
 # name -> fit(examples) -> scorer, all in one mapping
