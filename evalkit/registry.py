@@ -41,7 +41,7 @@ JUDGES = {
 GENERATORS = {
     "copriva": "evalkit.benchmarks.copriva:make",
     "intellagent": "evalkit.benchmarks.intellagent:make",
-    "policyguard": "evalkit.benchmarks.published:make",
+    "policyguard": "evalkit.benchmarks.policyguard.suite:make",
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {}

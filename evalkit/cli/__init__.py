@@ -15,6 +15,8 @@ from evalkit import __version__
 from evalkit.cli import audit, calibrate, train
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
+from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import rules as rules_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
@@ -33,6 +35,8 @@ generate_app = typer.Typer(help="Write scenarios' raw material, for review. A ru
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
+for part in (policyguard_cli, rules_cli):
+    part.add_to(generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]

@@ -93,6 +93,10 @@ def _act(raw: Any, where: str, scope: Scope, inner: bool = False) -> Act:
         raise fail(f"{where}.not", "does not stand in a not")
     found = listed(row[head], f"{where}.{head}")
     anything = head == "say" and found == ("*",)
+    if head == "say" and not anything:
+        for phrase in found:
+            if not values.spoken(phrase).strip():
+                raise fail(f"{where}.say", f"{phrase!r} has no words to look for")
     return Act(
         _HEADS[head],
         names=() if head == "say" or found == ("*",) else found,

@@ -2,8 +2,9 @@
 
 Pure. A dialogue fails when any policy in play is broken. The **gain** of a policy is the share of all dialogues that
 fail because of it alone: by so much success would rise if it were always kept. Policies are ranked by that. Whether a
-policy stands out is a one-sided exact test of its violations against those of all others (Fisher 1935), at effective
-sample sizes (families of scenarios are not independent), corrected for the number of policies (Holm 1979).
+policy stands out is a one-sided exact test of its violations against those of all others, where they were put to the
+test (Fisher 1935), at effective sample sizes (families of scenarios are not independent), corrected for the number of
+policies (Holm 1979).
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,13 +24,16 @@ class Counted:
 
     in_play: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Family to (dialogues with the policy in play, those in which it is broken)."""
+    tested: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The same for the dialogues that were about it: only there is it under the same pressure as others."""
     alone: dict[str, int] = field(default_factory=dict)
     """Family to dialogues that fail because of this policy alone."""
 
-    def add(self, family: str, broken: bool, alone: bool) -> None:
-        """One dialogue in which the policy was in play."""
-        n, hits = self.in_play.get(family, (0, 0))
-        self.in_play[family] = (n + 1, hits + broken)
+    def add(self, family: str, broken: bool, alone: bool, tested: bool = True) -> None:
+        """One dialogue in which the policy was in play; `tested`: the dialogue was about it."""
+        for cells in (self.in_play, self.tested) if tested else (self.in_play,):
+            n, hits = cells.get(family, (0, 0))
+            cells[family] = (n + 1, hits + broken)
         if alone:
             self.alone[family] = self.alone.get(family, 0) + 1
 
@@ -65,7 +69,7 @@ def diagnose(policies: Mapping[str, Counted], dialogues: Mapping[str, int], repe
     total = sum(dialogues.values())
     if not total:
         return []
-    sizes = {p: _size(c.in_play, repeats) for p, c in known.items()}
+    sizes = {p: _size(c.tested, repeats) for p, c in known.items()}
     p_values = [_above(sizes[p], [s for q, s in sizes.items() if q != p]) for p in known]
     adjusted = holm(p_values)
     found = []
@@ -86,6 +90,8 @@ def diagnose(policies: Mapping[str, Counted], dialogues: Mapping[str, int], repe
 def _size(cells: Cells, repeats: int) -> tuple[int, int]:
     """Effective (hits, misses), in whole numbers."""
     n, hits = _sum(cells.values())
+    if not n:
+        return 0, 0
     size = max(1, round(effective_n([(a, float(b)) for a, b in cells.values()], repeats)))
     k = round(hits / n * size)
     return k, size - k

@@ -1,7 +1,7 @@
 """A rule in English: several phrasings for each form, chosen by number or by a seeded generator. No distractors here.
 
-Each phrasing says all of the rule and nothing else; parts of `Together` are sentences of their own. What phrases of acts
-look like is phrases.py's. English back to a rule needs a model: benchmarks/ruledraft.py.
+Each phrasing says all of the rule and nothing else; parts of `Together` are sentences of their own. What phrases of
+acts look like is phrases.py's. English back to a rule needs a model: benchmarks/ruledraft.py.
 """
 
 import random
@@ -150,8 +150,11 @@ def _frames(part: Part, rule: Rule, lexicon: Lexicon) -> list[Frames]:
         scope = span(part.within, "within")
         scope += f", unless {words(part.unless).third} first" if part.unless is not None else ""
         return [_fill(_RESPOND, _RESPOND_OTHER, lexicon, words(part.act), scope, words(part.after))]
-    return _limit(part, lexicon, words(part.act), after(part.after, part.reset if part.after is not None else None)
-                  + (f", counted anew after {words(part.reset).third}" if part.reset is not None and part.after is None else ""))  # fmt: skip
+    if part.after is not None:
+        scope = after(part.after, part.reset)
+    else:
+        scope = f", counted anew after {words(part.reset).third}" if part.reset is not None else ""
+    return _limit(part, lexicon, words(part.act), scope)
 
 
 def _limit(part: Limit, lexicon: Lexicon, p: Words, scope: str) -> list[Frames]:

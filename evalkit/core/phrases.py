@@ -72,7 +72,7 @@ _IRREGULAR = dict(
     ]
 )
 _DOUBLED = re.compile(r"(?:[^aeiou]|^|qu)[aeiou][bdgklmnprt]$")
-_STRESSED = frozenset(["transfer", "refer", "prefer", "occur", "commit", "admit", "permit", "submit", "reset", "cancel"])
+_STRESSED = frozenset({"transfer", "refer", "prefer", "occur", "commit", "admit", "permit", "submit", "cancel"})
 """Verbs of several syllables that double their last letter all the same."""
 _OPERATORS = {
     "=": "is {}", "!=": "is not {}", "<": "is less than {}", "<=": "is at most {}", ">": "is more than {}",

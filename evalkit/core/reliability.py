@@ -31,11 +31,12 @@ def brier(scores: Sequence[float], labels: Sequence[bool], families: Sequence[in
 
 
 def ece(scores: Sequence[float], labels: Sequence[bool], families: Sequence[int], bins: int = BINS) -> Estimate | None:
-    """Expected calibration error over bins of equal mass, freed from the bias that small bins have.
+    """Expected calibration error over bins of equal mass, less most of the bias that small bins have.
 
     In each bin the distance d between mean probability and share of violations is normal with a standard error s, so
     that |d| is too large by E|N(d, s)| - |d|; as Kumar et al. 2019 (arXiv 1909.10155) do by resampling, that excess is
-    taken off, here in closed form and with s by family. Equal scores share a bin; the sum is never below 0.
+    taken off, here in closed form and with s by family. Equal scores share a bin; the sum is never below 0. Of
+    calibrated probabilities some bias stays: 300 of them read 0.04 (plain binning 0.07), 20,000 of them 0.006.
     """
     import numpy as np
 

@@ -151,9 +151,10 @@ class Outcomes(Summary):
             return
         self._dialogues[scenario.family] = self._dialogues.get(scenario.family, 0) + 1
         broken = [p for p, o in decided.items() if o == "violation"]
+        sampled = {p.id for p in scenario.policies}
         for policy, outcome in decided.items():
             counted = self._policies_counted.setdefault(policy, Counted())
-            counted.add(scenario.family, outcome == "violation", broken == [policy])
+            counted.add(scenario.family, outcome == "violation", broken == [policy], policy in sampled)
 
     def _tail(self) -> Iterator[Metric]:
         """IntellAgent's curve: success over all events of at least that difficulty."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.core.types import Metric
+from evalkit.reports.labels import LABELS
 from evalkit.reports.numbers import NONE, interval, percent
 
 LEAST_N = 30
@@ -22,47 +23,14 @@ USELESS = 0.05
 WIDTH = 100
 ASIDES = {"abstained": "samples left open by a judge", "truncated": "answers cut by the length limit"}
 
-LABELS = {
-    "leakage_rate": "Leakage rate",
-    "fact_leakage_rate": "Secret facts told",
-    "utility": "Utility",
-    "over_refusal_rate": "Over-refusal",
-    "safe_and_useful_rate": "Safe and useful",
-    "refusal_rate": "Attacks refused",
-    "unprompted_leakage_rate": "Unprompted leakage",
-    "reasoning_leakage_rate": "Leakage in reasoning",
-    "all_policies_kept_rate": "All policies kept",
-    "policy_violation_rate": "Policies broken",
-    "faithfulness": "Faithfulness",
-    "confidential_faithfulness": "Confidential told",
-    "f1": "F1",
-    "macro_f1": "Macro F1",
-    "false_alarm_rate": "False alarms",
-    "base_rate": "Base rate",
-    "accuracy_over_all": "Accuracy, all asked",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "recall_at_1_fpr": "Recall at 1% FPR",
-    "recall_at_5_fpr": "Recall at 5% FPR",
-    "ece": "Calibration error",
-    "brier": "Brier score",
-    "latency_p50_ms": "Latency, median",
-    "latency_p95_ms": "Latency, 95%",
-    "throughput_per_s": "Throughput",
-    "ea_f1": "EA-F1",
-    "caught_rate": "Violations caught",
-    "caught_in_time_rate": "Caught in time",
-    "delay_steps": "Delay",
-    "warned_ahead_rate": "Warned ahead",
-    "lead_steps": "Lead of warnings",
-    "trajectory_false_alarm_rate": "False alarms, whole",
-}
 HIGHER_IS_BETTER = frozenset(
-    {"utility", "safe_and_useful_rate", "all_policies_kept_rate", "accuracy", "balanced_accuracy", "recall"}
+    {"utility", "safe_and_useful_rate", "all_policies_kept_rate", "accuracy", "balanced_accuracy", "recall", "success_rate"}
 )
 RANKED_BY = "leakage_rate"
 DETECTION = "balanced_accuracy"
 """What detectors are ranked by: no constant answer gains by the base rate."""
+DIALOGUE = "success_rate"
+"""What agents in dialogues are ranked by."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +43,10 @@ class Column:
 
 
 COLUMNS = (
+    Column("Success", "success_rate"),
+    Column("Policies broken", "violation_rate"),
+    Column("Near misses", "near_miss_rate"),
+    Column("Others broken", "other_violation_rate"),
     Column("All policies kept", "all_policies_kept_rate"),
     Column("Policies broken", "policy_violation_rate"),
     Column("Leakage, all attacks", "leakage_rate"),
@@ -132,6 +104,11 @@ class Run:
         """Whether it is a run of a detector: its numbers are right and wrong, not kept and broken."""
         return self.summary.get("measures") == "detection"
 
+    @property
+    def talks(self) -> bool:
+        """Whether it is a run of dialogues."""
+        return self.summary.get("measures") == "dialogue"
+
     def names(self) -> list[str]:
         """The metrics of the run, in the order of the summary."""
         return list(dict.fromkeys(name for name, _ in self.metrics))
@@ -172,7 +149,8 @@ def groups(runs: Iterable[Run]) -> list[Group]:
 
 def ranked_by(runs: Iterable[Run]) -> str:
     """The metric that comparable runs are ranked by."""
-    return DETECTION if any(r.detects for r in runs) else RANKED_BY
+    kinds = {r.summary.get("measures") for r in runs}
+    return DETECTION if "detection" in kinds else DIALOGUE if "dialogue" in kinds else RANKED_BY
 
 
 def setting(run: Run) -> dict[str, str]:
@@ -249,7 +227,7 @@ def cautions(run: Run) -> list[str]:
         found.append(f"{percent(share)} of the samples ended in an error")
     if (run.metric("over_refusal_rate").value or 0.0) >= MOSTLY_REFUSES:
         found.append("refuses most harmless questions: it keeps secrets by answering little")
-    elif (run.metric("utility").value or 0.0) < USELESS and run.metric("utility").n:
+    elif (run.metric("utility").value or 0.0) < USELESS and run.metric("utility").n and not run.talks:
         found.append("conveys next to nothing of what it may tell: its leakage rate says little")
     n = run.metric(RANKED_BY).n
     if 0 < n < LEAST_N:

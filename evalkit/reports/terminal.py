@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.reports import detection
+from evalkit.reports import detection, dialogue
 from evalkit.reports.numbers import NONE, interval, percent
 from evalkit.reports.tables import ASIDES, Run, cautions, cost, errors, label, partial, plain, seen, tokens
 from evalkit.reports.wrapping import wrapped
@@ -14,6 +14,8 @@ def table(summary: Mapping[str, Any]) -> str:
     run = Run("", summary)
     if run.detects:
         return detection.table(summary)
+    if run.talks:
+        return dialogue.table(summary)
     s = summary
     head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
     left_open = any(m.abstained for m in run.metrics.values())

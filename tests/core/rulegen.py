@@ -11,7 +11,11 @@ TEXTS = ["please go on", "Alpha Centauri, please.", "I can't do that", "done: 25
 
 scalars = st.sampled_from(VALUES)
 arguments = st.dictionaries(st.sampled_from(["x", "y"]), st.one_of(scalars, st.lists(scalars, max_size=2), st.none()))
-results = st.one_of(st.none(), st.sampled_from(TEXTS), st.fixed_dictionaries({"id": scalars, "deep": st.fixed_dictionaries({"note": st.sampled_from(TEXTS)})}))
+results = st.one_of(
+    st.none(),
+    st.sampled_from(TEXTS),
+    st.fixed_dictionaries({"id": scalars, "deep": st.fixed_dictionaries({"note": st.sampled_from(TEXTS)})}),
+)
 
 
 @st.composite
@@ -33,16 +37,41 @@ def traces(draw, most=12):
     n = draw(st.integers(0, most))
     for event in draw(st.lists(events(), min_size=n, max_size=n)):
         turn += event.name == "user"
-        found.append(Event(event.kind, event.name, event.target, event.role, event.arguments, event.result, event.actor,
-                           event.ok, event.text, turn, len(found)))  # fmt: skip
+        found.append(
+            Event(
+                event.kind,
+                event.name,
+                event.target,
+                event.role,
+                event.arguments,
+                event.result,
+                event.actor,
+                event.ok,
+                event.text,
+                turn,
+                len(found),
+            )
+        )
     return tuple(found)
 
 
 CONDITIONS = st.one_of(
-    scalars, st.sampled_from([">1", "<=2", "!=blue", "b*", "$user", "!=$user", "<$limit", ">2026-01-01", ">=3"]),
-    st.lists(scalars, min_size=1, max_size=2), st.sampled_from([{"exists": True}, {"exists": False}, {"contains": "alpha"},
-    {"matches": "^b.ue$"}, {"not in": [1, 2]}, {"in": "$allowed"}, {">": 1, "<": 3}, {"contains": "$user"}]),
-)  # fmt: skip
+    scalars,
+    st.sampled_from([">1", "<=2", "!=blue", "b*", "$user", "!=$user", "<$limit", ">2026-01-01", ">=3"]),
+    st.lists(scalars, min_size=1, max_size=2),
+    st.sampled_from(
+        [
+            {"exists": True},
+            {"exists": False},
+            {"contains": "alpha"},
+            {"matches": "^b.ue$"},
+            {"not in": [1, 2]},
+            {"in": "$allowed"},
+            {">": 1, "<": 3},
+            {"contains": "$user"},
+        ]
+    ),
+)
 
 
 @st.composite
@@ -56,8 +85,16 @@ def patterns(draw, bound=(), tags=()):
 def _one(draw, bound, tags):
     head = draw(st.sampled_from(["call"] * 8 + ["do", "say"]))
     if head == "say":
-        return draw(st.sampled_from([{"say": "*", "by": "user"}, {"say": "alpha centauri", "by": ["user", "assistant"]},
-                                     {"say": "done", "not": {"say": "250"}}, {"say": "*", "matches": "can.t"}]))  # fmt: skip
+        return draw(
+            st.sampled_from(
+                [
+                    {"say": "*", "by": "user"},
+                    {"say": "alpha centauri", "by": ["user", "assistant"]},
+                    {"say": "done", "not": {"say": "250"}},
+                    {"say": "*", "matches": "can.t"},
+                ]
+            )
+        )
     if head == "do":
         row = {"do": draw(st.sampled_from(["click", "*"])), "target": draw(st.sampled_from(["Delete", "Con*", "*"]))}
         return {**row, **draw(st.sampled_from([{}, {"role": "button"}, {"value": ">1"}, {"ok": "any"}]))}
@@ -71,7 +108,20 @@ def _one(draw, bound, tags):
         row["where"] = where
     if tags and draw(st.booleans()):
         row["carries"] = tags[0]
-    extra = draw(st.sampled_from([{}, {}, {}, {}, {"ok": "any"}, {"ok": False}, {"result": {"deep.note": {"contains": "go"}}}, {"not": {"where": {"x": 1}}}]))
+    extra = draw(
+        st.sampled_from(
+            [
+                {},
+                {},
+                {},
+                {},
+                {"ok": "any"},
+                {"ok": False},
+                {"result": {"deep.note": {"contains": "go"}}},
+                {"not": {"where": {"x": 1}}},
+            ]
+        )
+    )
     return {**row, **extra}
 
 
@@ -88,7 +138,10 @@ def bodies(draw, bound=(), tags=(), then=False):
 
     head = draw(st.sampled_from(["forbid", "require", "precede", "respond", "until", "limit"]))
     after = {} if then else {"after": pattern()}
-    within = (lambda: draw(WITHIN))
+
+    def within():
+        return draw(WITHIN)
+
     if head == "forbid":
         begun = after if draw(st.booleans()) else {}
         timed = maybe("within", within) if begun or then or not bound else {}
@@ -96,8 +149,13 @@ def bodies(draw, bound=(), tags=(), then=False):
     if head == "require" and not then:
         return {"require": pattern(), **({} if bound else maybe("within", within))}
     if head == "precede" and not then:
-        return {"require": pattern(), "before": pattern(), **maybe("since", pattern), **maybe("within", within),
-                **maybe("each", lambda: draw(st.booleans()))}  # fmt: skip
+        return {
+            "require": pattern(),
+            "before": pattern(),
+            **maybe("since", pattern),
+            **maybe("within", within),
+            **maybe("each", lambda: draw(st.booleans())),
+        }
     if head in ("respond", "require", "precede"):
         return {"require": pattern(), **after, **maybe("unless", pattern), **maybe("within", within)}
     if head == "until":
@@ -140,11 +198,18 @@ def rules(draw):
         body = {"all": [draw(bodies(bound, tags)) for _ in range(draw(st.integers(2, 3)))]}
     text = repr(body)
     if bound and all(f"${name}" in text for name in bound):
-        body["for_each"] = {"k": ["x", "y"], "m": "y"} if len(bound) == 2 else {"k": draw(st.sampled_from(["x", ["x", "result.id"]]))}
+        body["for_each"] = (
+            {"k": ["x", "y"], "m": "y"} if len(bound) == 2 else {"k": draw(st.sampled_from(["x", ["x", "result.id"]]))}
+        )
     elif bound:
         body = _without(body, bound)
     if "'carries'" in text:
-        body["tags"] = {"seen": {"from": {"call": "read_*"}, **draw(st.sampled_from([{}, {"read": "id"}, {"read": ["deep", "id"]}]))}}
+        body["tags"] = {
+            "seen": {
+                "from": {"call": "read_*"},
+                **draw(st.sampled_from([{}, {"read": "id"}, {"read": ["deep", "id"]}])),
+            }
+        }
     return body
 
 

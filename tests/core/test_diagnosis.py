@@ -45,13 +45,23 @@ def test_nothing_broken_is_no_suspicion_and_no_dialogue_no_division_by_nothing()
     assert diagnose({}, {}) == []
 
 
+def test_dialogues_that_were_not_about_a_policy_count_for_its_gain_and_not_for_its_standing_out():
+    idle = Counted()
+    for i in range(100):
+        idle.add(f"f{i}", i < 40, True, tested=False)
+    first = diagnose({"idle": idle, "other": counted(100, 1)}, families(200))[0]
+    assert (first.policy, first.broken, first.p) == ("idle", 40, 1.0)
+
+
 def test_one_policy_alone_cannot_stand_out():
     assert not diagnose({"a": counted(10, 10)}, families(10))[0].stands_out
 
 
 def test_many_dialogues_of_one_family_count_for_less():
-    same = Counted(in_play={"f": (40, 20), "g": (40, 0)})
-    apart = Counted(in_play={f"f{i}": (1, int(i < 20)) for i in range(80)})
+    same, apart = Counted(), Counted()
+    for i in range(80):
+        same.add("f" if i < 40 else "g", i < 20, False)
+        apart.add(f"f{i}", i < 20, False)
     rest = counted(200, 20)
     clustered = diagnose({"a": same, "b": rest}, {"f": 1})[0]
     independent = diagnose({"a": apart, "b": rest}, {"f": 1})[0]

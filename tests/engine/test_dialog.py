@@ -1,5 +1,6 @@
 """Dialogues: the plans come out as they must, limits hold, and whatever an agent does, the dialogue ends with a reason."""
 
+import contextlib
 import json
 import threading
 import time
@@ -206,7 +207,11 @@ def test_an_agents_own_account_counts_only_where_it_fits_the_log():
 
 def test_calls_from_many_threads_at_once_are_all_logged_and_the_limit_holds():
     def many(request):
-        threads = [threading.Thread(target=request.call_tool, args=("list_bookings", "{}")) for _ in range(20)]
+        def one():
+            with contextlib.suppress(RuntimeError):  # what is raised once the limit is passed
+                request.call_tool("list_bookings", "{}")
+
+        threads = [threading.Thread(target=one) for _ in range(20)]
         for t in threads:
             t.start()
         for t in threads:

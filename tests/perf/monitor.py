@@ -1,6 +1,6 @@
 """How fast the monitor steps, and how many times faster than the reference evaluator. Prints; asserts nothing.
 
-    make perf-monitor        (or: python tests/perf/monitor.py)
+make perf-monitor        (or: python tests/perf/monitor.py)
 """
 
 import random
@@ -79,13 +79,17 @@ def main() -> None:
         total_steps, total_s = total_steps + len(events), total_s + took
         rate = len(events) / took
         print(f"{name:14} {rate:12,.0f} {slow:18,.1f} {rate / slow:8,.0f}x  {monitor.end()} {monitor.status}")
-    print(f"{'all':14} {total_steps / total_s:12,.0f}   ({len(RULES)} rules x {len(events):,} events, CPU seconds, one core)")
+    print(
+        f"{'all':14} {total_steps / total_s:12,.0f}   ({len(RULES)} rules x {len(events):,} events, CPU seconds, one core)"
+    )
     watch = MonitorSet([compile_rule(parse(m)) for m in RULES.values()], WORLD)
     began = time.process_time()
     for e in events:
         watch.step(e)
     took = time.process_time() - began
-    print(f"{'MonitorSet':14} {len(events) * len(RULES) / took:12,.0f} rule steps/s, {len(events) / took:,.0f} events/s")
+    print(
+        f"{'MonitorSet':14} {len(events) * len(RULES) / took:12,.0f} rule steps/s, {len(events) / took:,.0f} events/s"
+    )
 
 
 if __name__ == "__main__":
