@@ -18,9 +18,9 @@ CARD = {"id": "PM1", "traveller_id": "T1", "kind": "Visa", "digits": "1234", "la
 FLIGHT = {"id": "TN1", "origin": "AMS", "destination": "LIS", "departs_at": "2026-03-20T10:00", "delay_min": 0,
           "arrives_at": "2026-03-20T13:00", "status": "scheduled", "seats_economy": 5, "seats_business": 2,
           "price_economy": 200, "price_business": 400, "ops_note": "none"}  # fmt: skip
-BOOKING = {"id": "B1", "traveller_id": "T1", "flight_id": "TN1", "passenger": "Ada Keller", "seats": 1, "cabin": "economy",
-           "fare": "flex", "insured": 0, "price": 200, "paid_with": "PM1", "status": "confirmed", "dispute": "none",
-           "times_changed": 0, "booked_at": "2026-01-01T10:00"}  # fmt: skip
+BOOKING = {"id": "B1", "traveller_id": "T1", "flight_id": "TN1", "passenger": "Ada Keller", "seats": 1,
+           "cabin": "economy", "fare": "flex", "insured": 0, "price": 200, "paid_with": "PM1",
+           "status": "confirmed", "dispute": "none", "times_changed": 0, "booked_at": "2026-01-01T10:00"}  # fmt: skip
 ROWS = [("bookings", BOOKING), ("flights", FLIGHT), ("payments", CARD), ("travellers", TRAVELLER)]
 
 
@@ -152,8 +152,7 @@ def test_a_failed_write_leaves_nothing_behind_and_takes_no_id(world):
 
 
 def test_several_statements_are_one(copy):
-    folder = copy("tools.yaml", '"INSERT INTO refunds VALUES (:refund_id, :booking_id, :refund_amount, :refund_to, :now)"',
-                  '"INSERT INTO refunds VALUES (:refund_id, :booking_id, :refund_amount, \'nobody\', :now)"')  # fmt: skip
+    folder = copy("tools.yaml", ":booking_id, :refund_amount, :refund_to, :now)", ":booking_id, 1, 'nobody', :now)")
     with World(domains.read(folder), ROWS) as world:
         before = world.snapshot()
         found = call(world, "cancel_booking", booking_id="B1", refund_amount=200, refund_to="PM1")
@@ -209,8 +208,10 @@ def test_questions_about_the_end_state_cannot_write(world):
 
 @pytest.mark.parametrize(
     "sql",
-    ["DELETE FROM bookings", "SELECT * FROM sqlite_master", "ATTACH '/tmp/x' AS y", "PRAGMA foreign_keys = OFF",
-     "SELECT load_extension('x')", "SELECT random()", "SELECT date('now')", "SELECT 1; DELETE FROM bookings", "DROP TABLE bookings", "SELECT :nobody"],
+    ["DELETE FROM bookings", "SELECT * FROM sqlite_master", "ATTACH '/tmp/x' AS y",
+     "PRAGMA foreign_keys = OFF",
+     "SELECT load_extension('x')", "SELECT random()", "SELECT date('now')", "SELECT 1; DELETE FROM bookings",
+     "DROP TABLE bookings", "SELECT :nobody"],
 )  # fmt: skip
 def test_a_read_tool_that_does_more_than_read_is_refused_when_it_is_loaded(copy, sql):
     folder = copy("tools.yaml", "SELECT * FROM bookings WHERE id = :booking_id", sql)
@@ -219,14 +220,10 @@ def test_a_read_tool_that_does_more_than_read_is_refused_when_it_is_loaded(copy,
 
 
 def test_a_result_too_long_to_read_is_an_error(travel):
-    many = [
-        ("notes", {"id": f"N{i}", "traveller_id": "T1", "text": "x" * 200, "written_at": "2026"}) for i in range(300)
-    ]
-    folder_tool = next(t for t in travel.tools if t.name == "list_vouchers")
-    vouchers = [("vouchers", {"id": f"V{i}", "traveller_id": "T1", "booking_id": "B1", "amount": 1, "issued_at": "2026"})
-                for i in range(300)]  # fmt: skip
-    with World(travel, [*ROWS, *many, *vouchers]) as world:
-        found = call(world, folder_tool.name, booking_id="B1")
+    voucher = {"traveller_id": "T1", "booking_id": "B1", "amount": 1, "issued_at": "2026"}
+    vouchers = [("vouchers", {"id": f"V{i}", **voucher}) for i in range(300)]
+    with World(travel, [*ROWS, *vouchers]) as world:
+        found = call(world, "list_vouchers", booking_id="B1")
     assert "300 rows, at most 200" in found.error
 
 
