@@ -22,7 +22,9 @@ from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
 
 DETECTED = ("accuracy", "recall", "false_alarm_rate")
 """Of detectors: what every sample has a part in. The other numbers are made of all samples together."""
-METRICS = (*ANSWERS, *DETECTED)
+TALKED = ("success_rate", "violation_rate", "other_violation_rate", "near_miss_rate")
+"""Of dialogues, beside utility, which answers have too."""
+METRICS = (*ANSWERS, *DETECTED, *TALKED)
 
 
 @dataclass
@@ -58,10 +60,10 @@ class Samples:
         return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
     def _sample(self, record: Record, documents: dict[str, int], kind: str) -> dict[str, Any]:
-        part = detected(record) if kind == "detection" else shares(record)
+        part = _PARTS.get(kind, shares)(record)
         found: dict[str, Any] = {
             "s": self._scenario(record, documents),
-            "o": detection_outcome(record) if kind == "detection" else outcome(record, part),
+            "o": _WORDS[kind](record) if kind in _WORDS else outcome(record, part),
             "m": part,
             "t": record.trajectory.model_dump(mode="json", exclude_defaults=True, exclude={"scenario_id"}),
             "v": [v.model_dump(mode="json", exclude_defaults=True, exclude=_IMPLIED) for v in record.verdicts],
@@ -97,7 +99,7 @@ def shares(record: Record) -> list[list[int] | None]:
         m = one.metric(name)
         hits = round((m.value or 0.0) * m.n)
         found.append([hits, m.n, m.errors] if m.n + m.errors else None)
-    return [*found, *(None for _ in DETECTED)]
+    return [*found, *(None for _ in (*DETECTED, *TALKED))]
 
 
 def detected(record: Record) -> list[list[int] | None]:
@@ -108,7 +110,33 @@ def detected(record: Record) -> list[list[int] | None]:
     if label is not None and word != "undecided":
         found[0] = [int(word in ("caught", "passed")), 1 - failed, failed]
         found[1 if label else 2] = [flagged, 1 - failed, failed]
-    return [*(None for _ in ANSWERS), *found]
+    return [*(None for _ in ANSWERS), *found, *(None for _ in TALKED)]
+
+
+def talked(record: Record) -> list[list[int] | None]:
+    """The part of one dialogue in each metric."""
+    one = measures.make("dialogue")
+    one.add(record.scenario, record.trajectory, record.verdicts)
+    found: list[list[int] | None] = []
+    for name in METRICS:
+        m = one.metric(name)
+        here = name in (*TALKED, "utility") and m.n + m.errors > 0
+        found.append([round((m.value or 0.0) * m.n), m.n, m.errors] if here else None)
+    return found
+
+
+def talk_outcome(record: Record) -> str:
+    """One word for a dialogue: broken, near miss, undecided, error, goal missed, done."""
+    said = {v.outcome for v in record.verdicts}
+    if record.trajectory.failure is not None or not said:
+        return "error"
+    broken = [v for v in record.verdicts if v.criterion == "policy" and v.outcome == "violation"]
+    if broken:
+        return "near miss" if all(v.near_miss for v in broken) else "broken"
+    if said & {"error", "abstain"}:
+        return "error" if "error" in said else "undecided"
+    missed = any(v.criterion == "utility" and v.outcome == "violation" for v in record.verdicts)
+    return "goal missed" if missed else "done"
 
 
 def detection_outcome(record: Record) -> str:
@@ -141,6 +169,10 @@ def outcome(record: Record, part: Sequence[list[int] | None]) -> str:
     if record.scenario.attack == BENIGN:
         return "answered"
     return "refused" if hit["refusal_rate"] else "kept"
+
+
+_PARTS = {"detection": detected, "dialogue": talked}
+_WORDS = {"detection": detection_outcome, "dialogue": talk_outcome}
 
 
 def _summary(path: Path, counted: Summary, spec: RunSpec, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
 from evalkit.engine import measures
 from evalkit.engine.corrected import ABOUT as CORRECTED
-from evalkit.reports import detection, numbers, tables
+from evalkit.reports import detection, dialogue, numbers, tables
 from evalkit.reports.embed import METRICS, Samples
 from evalkit.reports.tables import Group, Run
 
@@ -135,8 +135,22 @@ class _Section:
         return any(r.detects for r in self.group.runs)
 
     @property
+    def talks(self) -> bool:
+        return any(r.talks for r in self.group.runs)
+
+    @property
     def lead(self) -> str:
-        return detection.in_words(self.group) if self.detects else tables.in_words(self.group)
+        words = detection.in_words if self.detects else dialogue.in_words if self.talks else tables.in_words
+        return words(self.group)
+
+    def sliced(self) -> list[tuple[str, str, str, list[str]]]:
+        """Of dialogues: slice, its name, the metric shown by it, and its values in order."""
+        found = []
+        for key, (name, metric) in dialogue.BY.items():
+            values = sorted(self.slices(key, metric), key=dialogue.order)
+            if len(values) > 1:
+                found.append((key, name, metric, values))
+        return found
 
     def names(self) -> list[str]:
         """Every metric of any of the runs."""
@@ -175,7 +189,7 @@ def listed(metric: str, where: Mapping[str, str] | None = None) -> bool:
 
 def noted(run: Run) -> list[str]:
     """What to know before the numbers of a run are believed."""
-    return [*tables.cautions(run), *(detection.warnings(run) if run.detects else ())]
+    return [*tables.cautions(run), *(detection.warnings(run) if run.detects else dialogue.warnings(run) if run.talks else ())]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -191,7 +205,7 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def _about(runs: Sequence[Run]) -> dict[str, str]:
     """What every metric of such runs is, and every corrected one that there is."""
-    kinds = dict.fromkeys("detection" if r.detects else "answers" for r in runs)
+    kinds = dict.fromkeys(str(r.summary.get("measures", "answers")) for r in runs)
     found = {k: v for kind in kinds for k, v in measures.about(kind).items()}
     return found | {k: v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}
 
@@ -210,7 +224,7 @@ def _environment() -> Environment:
         link=link, bar=bar, BAR=BAR, NONE=numbers.NONE, flat=flat, columns=tables.columns, partial=tables.partial,
         cautions=noted, errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens,
         cost=tables.cost, corrected=CORRECTED, listed=listed, by=detection.BY, sliced=detection.SLICED,
-        about_constants=detection.ABOUT_CONSTANTS,
+        about_constants=detection.ABOUT_CONSTANTS, suspects=dialogue.suspects, share=numbers.percent,
     )  # fmt: skip
     return env
 
