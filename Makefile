@@ -23,10 +23,12 @@ perf-judge:
 	$(PY) tests/perf/judge_speed.py
 perf-monitor:  ## steps a second of the rule monitor, and how many times faster than the reference evaluator
 	$(PY) tests/perf/monitor.py
+perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langgraph takes of them
+	$(PY) tests/perf/dialogues.py
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor perf-dialogues measure-judge robust wheel

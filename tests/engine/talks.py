@@ -10,6 +10,7 @@ from evalkit.benchmarks import domain as domains
 from evalkit.benchmarks import intellagent, suites
 from evalkit.benchmarks.events import Rejected, build
 from evalkit.core.types import Context, Message, Reply, Request, RunSpec, Scenario, ToolCall, Trajectory, Usage, Verdict
+from evalkit.engine.conversation import Limits as Limits
 from evalkit.engine.dialog import Dialogues
 from evalkit.engine.play import assess
 from evalkit.judges.expectations import Expectations, Goal
