@@ -36,6 +36,7 @@ JUDGES = {
     "detection": "evalkit.judges.detection:make",
     "expectations": "evalkit.judges.expectations:Expectations",
     "goal": "evalkit.judges.expectations:Goal",
+    "formal": "evalkit.judges.formal:Formal",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
 GENERATORS = {
