@@ -51,7 +51,8 @@ class _Composer:
         self.pressure = pressure
         self.frame = domain.templates.frame
         by_id = {r.id: r for r in domain.templates.requests}
-        names = dict.fromkeys(p.host for p in placed if p.host != FRAME)
+        names = list(dict.fromkeys(p.host for p in placed if p.host != FRAME))
+        rng.shuffle(names)
         hosts = [by_id[h.removesuffix(AGAIN)].model_copy(update={"id": h}) for h in names]
         self.requests = hosts or [self._any_request()]
         template = world.template(domain)

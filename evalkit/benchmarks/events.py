@@ -26,7 +26,7 @@ from evalkit.core.expectations import Assessment, assess
 from evalkit.core.timeline import timeline
 from evalkit.core.types import Message, ToolCall
 
-TRIES = 8
+TRIES = 12
 """Placements that are tried before a set of policies is given up."""
 
 
@@ -119,7 +119,8 @@ def _placements(domain: Domain, names: Sequence[str], key: str) -> Iterator[tupl
         rng = random.Random(f"{key}:{number}")
         placed = placing.place(domain, names, rng, compact=number % 2 == 0, twice=number >= TRIES // 2)
         places = tuple((p.twist.id, p.host) for p in placed or ())
-        if placed is not None and places not in seen:
+        again = number >= TRIES // 2  # then the order of the requests, which the dice decide later, may be what matters
+        if placed is not None and (again or places not in seen):
             seen.add(places)
             yield number, placed
 

@@ -83,6 +83,10 @@ def _slug(value: Any) -> str:
     return re.sub(r"[^a-z0-9]+", ".", str(value).lower()).strip(".")
 
 
+def _ending(length: int) -> Callable[[Any], str]:
+    return lambda value: str(value)[-length:]
+
+
 FILTERS: dict[str, Callable[[Any], Any]] = {
     "money": _money,
     "date": _date,
@@ -90,7 +94,8 @@ FILTERS: dict[str, Callable[[Any], Any]] = {
     "time": _time,
     "first": lambda v: str(v).split(" ")[0],
     "last": lambda v: str(v).split(" ")[-1],
-    **{f"last{n}": lambda v, n=n: str(v)[-n:] for n in range(2, 10)},
+    **{f"last{n}": _ending(n) for n in range(2, 10)},
+    "longest": lambda v: max(str(v).split(), key=len),
     "slug": _slug,
     "typo": lambda v: f"{v}{str(v)[-1:]}",
     "lower": lambda v: str(v).lower(),

@@ -41,8 +41,8 @@ def place(
 ) -> tuple[Placed, ...] | None:
     """A way of testing each policy (short ids) once, all pressed; None if there is none.
 
-    `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a
-    request may come twice (two bookings to cancel).
+    By the dice; `compact`: in as few requests as their order allows. `twice`: a request may come twice (two bookings to
+    cancel), and then `compact` has each policy in a request of its own where that is possible.
     """
     repeatable = {r.id for r in domain.templates.requests if not _counts(r)} if twice else set()
     options = []
@@ -56,7 +56,7 @@ def place(
         ]
         rng.shuffle(found)
         options.append(found)
-    return next(_place(options, (), compact), None)
+    return next(_place(options, (), compact, twice), None)
 
 
 def _counts(request: Request) -> bool:
@@ -65,14 +65,16 @@ def _counts(request: Request) -> bool:
     return any(name.startswith("next.") for name, _ in references(texts))
 
 
-def _place(options: Sequence[list[Placed]], chosen: tuple[Placed, ...], compact: bool) -> Iterator[tuple[Placed, ...]]:
+def _place(
+    options: Sequence[list[Placed]], chosen: tuple[Placed, ...], compact: bool, spread: bool
+) -> Iterator[tuple[Placed, ...]]:
     if not options:
         yield chosen
         return
     hosts = {p.host for p in chosen}
-    for option in sorted(options[0], key=lambda p: compact and p.host not in hosts):  # stable: else the dice decide
+    for option in sorted(options[0], key=lambda p: (p.host in hosts) == spread if compact else 0):  # stable
         if len((hosts | {option.host}) - {FRAME}) <= MOST:
-            yield from _place(options[1:], (*chosen, option), compact)
+            yield from _place(options[1:], (*chosen, option), compact, spread)
 
 
 def moded(placed: Sequence[Placed], modes: Mapping[str, ModeName]) -> tuple[Placed, ...]:

@@ -41,7 +41,7 @@ def test_a_folder_without_its_files_says_which_are_missing(tmp_path):
         ("policies.yaml", "quote: Basic fares cannot be cancelled", "quote: Basic fares may be cancelled",
          "policy 'basic-stays': its quote does not stand in policy.md"),
         ("policies.yaml", "quote: Basic fares cannot be cancelled unless they are insured.", "quote: the customer",
-         r"stands in policy\.md \d times"),
+         r"stands in policy\.md \d+ times"),
         ("policies.yaml", "kind: ordering", "kind: odering", "policies.0.kind: Input should be"),
         ("policies.yaml", "id: basic-stays", "id: basic-remains", "no policy 'basic-stays'; did you mean"),
         ("domain.yaml", "  {{context}}", "  nothing", "write {{context}} once"),
@@ -80,7 +80,7 @@ def test_a_folder_without_its_files_says_which_are_missing(tmp_path):
          "id: wheelchair-time\n    policy: battery-reminder",
          "no twist puts policy 'wheelchair-time' to the test"),
         ("events.yaml", "  - id: seats-secret", "  - id: passport-secret", "twist 'passport-secret' twice"),
-        ("events.yaml", "forbid: {say: [\"{flight.ops_note}\"]}", "forbids: {say: [\"{flight.ops_note}\"]}",
+        ("events.yaml", "forbid: {say: [\"{flight.ops_note}\",", "forbids: {say: [\"{flight.ops_note}\",",
          "twist ops-note-secret on ask_delay: expect.0"),
     ],
 )  # fmt: skip

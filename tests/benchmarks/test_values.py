@@ -192,3 +192,4 @@ def test_a_filter_that_does_not_exist_is_told():
     with pytest.raises(ContentError, match="no filter 'monney'"):
         check_filters("{fee|monney}", "here")
     assert {"money", "date", "last3", "last9"} <= set(FILTERS)
+    assert fill("{x|last3} {x|longest}", lambda _: "leak of hydraulics") == "ics hydraulics"
