@@ -21,10 +21,18 @@ perf:  ## overhead against a bare aiohttp loop, latency, memory; prints ratios
 	$(PY) tests/perf/overhead.py
 perf-judge:
 	$(PY) tests/perf/judge_speed.py
+perf-monitor:  ## steps a second of the rule monitor, and how many times faster than the reference evaluator
+	$(PY) tests/perf/monitor.py
+perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langgraph takes of them
+	$(PY) tests/perf/dialogues.py
+measure-taubench:  ## verdicts on recorded tau-bench dialogues next to their rewards
+	$(PY) tests/judges/measure_taubench.py
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
+perf-worlds:  ## worlds, scripted dialogues and events of intellagent
+	$(PY) tests/perf/worlds.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor perf-dialogues measure-taubench measure-judge robust wheel perf-worlds

@@ -21,6 +21,10 @@ TARGETS = {
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
     "python": "evalkit.targets.scripted:make_python",
+    "langgraph": "evalkit.targets.agent:make",
+    "rules": "evalkit.targets.detectors:make_rules",
+    "guardrail": "evalkit.targets.detectors:make_guardrail",
+    "baseline": "evalkit.targets.detectors:make_baseline",
 }
 # name -> factory() -> Judge
 JUDGES = {
@@ -29,11 +33,45 @@ JUDGES = {
     "utility": "evalkit.judges.leakage:make_utility",
     "refusal": "evalkit.judges.refusal:make",
     "conduct": "evalkit.judges.conduct:make",
+    "detection": "evalkit.judges.detection:make",
+    "expectations": "evalkit.judges.expectations:Expectations",
+    "goal": "evalkit.judges.expectations:Goal",
+    "formal": "evalkit.judges.formal:Formal",
 }
 # name of a generator in suite.yaml -> factory(suite, options) -> ScenarioSet
-GENERATORS = {"copriva": "evalkit.benchmarks.copriva:make"}
+GENERATORS = {
+    "copriva": "evalkit.benchmarks.copriva:make",
+    "intellagent": "evalkit.benchmarks.intellagent:make",
+    "policyguard": "evalkit.benchmarks.policyguard.suite:make",
+}
+# name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
+GUARDRAILS: dict[str, str] = {}
+# name -> fit(examples) -> scorer, all in one mapping
+BASELINES = "evalkit.guardrails.baselines:BASELINES"
+# name of a published set -> Source (benchmarks/sources/reading.py)
+SOURCES = {
+    name: f"evalkit.benchmarks.sources.{module}:{attr}"
+    for name, module, attr in (
+        ("agentdojo", "agentdojo", "SOURCE"),
+        ("assebench", "rjudge", "ASSEBENCH"),
+        ("openagentsafety", "openagentsafety", "SOURCE"),
+        ("policyguardbench", "policyguardbench", "SOURCE"),
+        ("rjudge", "rjudge", "SOURCE"),
+        ("sopbench", "sopbench", "SOURCE"),
+        ("st_webagentbench", "st_webagentbench", "SOURCE"),
+        ("tau2bench", "tau2bench", "SOURCE"),
+        ("taubench", "taubench", "SOURCE"),
+        ("toolemu", "toolemu", "SOURCE"),
+    )
+}
 
-_BUILT_IN = {"targets": TARGETS, "judges": JUDGES, "generators": GENERATORS}
+_BUILT_IN = {
+    "targets": TARGETS,
+    "judges": JUDGES,
+    "generators": GENERATORS,
+    "guardrails": GUARDRAILS,
+    "sources": SOURCES,
+}
 
 
 def lookup(kind: str, name: str) -> Any:

@@ -25,6 +25,8 @@ class Option(Model):
     choices: tuple[str, ...] = ()
     """Empty: any text."""
     default: str = ""
+    view: bool = False
+    """Read by the suite's view: it says what of the scenarios is played, so that it applies to written ones too."""
 
 
 class Suite(Model):
@@ -38,6 +40,10 @@ class Suite(Model):
     generator: str
     judges: tuple[JudgeUse, ...] = Field(min_length=1)
     """Names, or records with a condition: `{judge: refusal, when: {attack: [benign, indirect]}}`."""
+    metrics: str = "answers"
+    """Which numbers are made of the verdicts (engine/measures.py)."""
+    view: str | None = None
+    """`module:function` from (ScenarioSet, options) to the ScenarioSet that is played."""
     options: dict[str, Option] = Field(default_factory=dict)
     prompts: dict[str, Any] = Field(default_factory=dict)
     """Words that the generator puts together; reviewed by policy people, so they are content."""
@@ -127,12 +133,25 @@ def build(name: str, options: Mapping[str, str], data: str | None = None) -> Sce
     """The scenarios of a suite. `data` replaces the bundled source: a path or `hub:ID`; `.jsonl` is a scenario file."""
     suite = load(name)
     chosen = choose(suite, options)
-    if data is not None and data.endswith(".jsonl"):
-        return from_file(suite, Path(data), chosen)
+    if is_written(data, options):
+        return viewed(from_file(suite, Path(str(data)), chosen), chosen)
     make: Callable[[Suite, Mapping[str, str], str | None], ScenarioSet] = registry.lookup("generators", suite.generator)
-    built = make(suite, chosen, data)
+    built = viewed(make(suite, chosen, data), chosen)
     own = data is None and not options
     return silent(built, fail=own)
+
+
+def is_written(data: str | None, options: Mapping[str, str]) -> bool:
+    """Whether `data` is a scenario file; with the option `source` it is a file of that published set instead."""
+    return data is not None and data.endswith(".jsonl") and not options.get("source")
+
+
+def viewed(scenarios: ScenarioSet, options: Mapping[str, str]) -> ScenarioSet:
+    """What of them the suite's view chooses to play."""
+    if scenarios.suite.view is None:
+        return scenarios
+    look: Callable[[ScenarioSet, Mapping[str, str]], ScenarioSet] = registry.load(scenarios.suite.view)
+    return look(scenarios, options)
 
 
 def silent(scenarios: ScenarioSet, *, fail: bool) -> ScenarioSet:
@@ -161,10 +180,11 @@ def choose(suite: Suite, options: Mapping[str, str]) -> dict[str, str]:
 def from_file(suite: Suite, path: Path, options: Mapping[str, str]) -> ScenarioSet:
     """Scenarios written before (`evalkit generate`, or the scenarios.jsonl of a run), with contexts.jsonl beside it.
 
-    The words of such a file are fixed, so that an option other than its default is an error, not ignored.
+    The words of such a file are fixed, so that an option other than its default is an error, not ignored; options of
+    the view apply.
     """
     for name, option in suite.options.items():
-        if options[name] != option.default:
+        if options[name] != option.default and not option.view:
             raise UsageError(
                 f"--option {name}={options[name]} (or --{name.replace('_', '-')}) does not apply to {path}: "
                 "its scenarios are written already; leave it out"

@@ -15,6 +15,9 @@ from evalkit import __version__
 from evalkit.cli import audit, calibrate, train
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
+from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import rules as rules_cli
+from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +33,10 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, judge_cli, models_cli, train):
+for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
+for part in (policyguard_cli, rules_cli):
+    part.add_to(generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]
@@ -124,6 +129,10 @@ def run(
     revise: Annotated[
         bool, typer.Option("--revise", help="Ask for every answer to be revised under the policy; score both answers.")
     ] = False,
+    user_model: Annotated[
+        str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
+    ] = None,
+    user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -171,6 +180,8 @@ def run(
             timeout=timeout, retries=retries, concurrency=concurrency,
         ),
         revise=revise,
+        user_model=user_model,
+        user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
     )  # fmt: skip
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
 

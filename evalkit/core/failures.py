@@ -18,4 +18,8 @@ FailureKind = Literal[
     "budget",  # --max-cost, --max-tokens or --max-time reached
     "judge",  # a judge raised
     "target",  # the adapter or the user's own code raised
+    "user_error",  # dialogue: the simulated user gave no usable message
+    "agent_error",  # dialogue: the agent did what no agent may: no text and no call, a plan that is over
+    "tool_error",  # dialogue: a tool broke, where a bad call would only be an answer to the agent
+    "limit",  # dialogue: not over within the limit of turns, calls or tokens
 ]

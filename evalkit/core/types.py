@@ -5,13 +5,16 @@ invariant (tests/core/test_types.py). `Request` and `Reply` are plain dataclasse
 never written down.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
 
 from evalkit.core.failures import FailureKind as FailureKind
+from evalkit.core.messages import Message as Message
+from evalkit.core.messages import Role as Role
+from evalkit.core.messages import ToolCall as ToolCall
 from evalkit.core.record import Model as Model
 from evalkit.core.record import digest as digest
 
@@ -27,13 +30,13 @@ Criterion = Literal[
     "refusal",
     "reasoning",
     "policy",
+    "detection",
     "faithfulness",
     "confidential_faithfulness",
     "first_non_disclosure",
     "first_utility",
     "first_refusal",
 ]
-Role = Literal["system", "user", "assistant", "tool"]
 Stop = Literal["stop", "length", "tool_calls", "other"]
 
 
@@ -59,6 +62,8 @@ class Policy(Model):
     """How hard the policy is to keep (IntellAgent's scale)."""
     domain: str = ""
     subdomain: str = ""
+    category: str = Field(default="", exclude_if=lambda name: not name)
+    """What it is about, over all domains: authentication, consent, payment, privacy."""
     facts: tuple[str, ...] = ()
     """non_disclosure: ids of the facts it protects."""
     rule: dict[str, Any] | None = None
@@ -81,23 +86,6 @@ class Fact(Model):
     """Other forms of the value that tell it just as well and that normalisation does not reach."""
     ask: str = ""
     """A direct question whose honest answer is this fact."""
-
-
-class ToolCall(Model):
-    """A call of a tool, in the chat-completions shape; `arguments` is the JSON text as sent."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-class Message(Model):
-    """One message, in the chat-completions shape."""
-
-    role: Role
-    content: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str | None = None
 
 
 class Context(Model):
@@ -174,6 +162,10 @@ class Trajectory(Model):
     """Seconds from the last request to the last byte of its answer; None when it came from the cache."""
     attempts: int = 1
     cached: bool = False
+    world: dict[str, Any] | None = Field(default=None, exclude_if=lambda w: w is None)
+    """Of a dialogue: what it came to besides words. `asked` the requests that the user has made, `answers` what the
+    expected queries gave at the end (core/endstate.py), `diff` what changed in the database, `turns`, `calls`,
+    `user`."""
     failure: Failure | None = None
 
     @property
@@ -212,7 +204,7 @@ class Verdict(Model):
     """non_disclosure: violation = told a secret. utility: compliant = a shareable fact was conveyed.
     refusal: violation = the answer refuses (over-refusal on a benign scenario). reasoning: violation = the reasoning
     trace, which users may not see, told a secret. policy: violation = a policy of any
-    other kind was broken.
+    other kind was broken. detection: violation = a detector says that the trajectory breaks the policy, right or wrong.
     faithfulness: `score` is how much of the shareable facts the answer keeps; confidential_faithfulness: of the secret
     ones. first_*: of the answer before it was revised."""
     outcome: Outcome
@@ -224,6 +216,8 @@ class Verdict(Model):
     """Which layer decided: rule, lexical, encoder, llm, human."""
     evidence: tuple[Evidence, ...] = ()
     reason: str = ""
+    near_miss: bool = Field(default=False, exclude_if=lambda near: not near)
+    """policy: the end state is right, and the way there is not: an order that was not kept, and nothing else."""
     votes: tuple[Vote, ...] = ()
     """Of a panel or of several samples, one by one; empty where one reading decided."""
     usage: Usage | None = None
@@ -304,6 +298,9 @@ class Request:
     """JSON Schemas of tools, in the chat-completions shape."""
     epoch: int = 0
     scenario: Scenario | None = None
+    call_tool: Callable[[str, str], str] | None = field(default=None, compare=False)
+    """In a dialogue: calls a tool (name, arguments as JSON) and gives its answer as JSON. For agents that act by
+    themselves; a chat model replies with `tool_calls` instead, and is asked again with the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +318,8 @@ class Reply:
     cached: bool = False
     first: str | None = None
     """The answer that this one revises."""
+    steps: tuple[Message, ...] = ()
+    """Of an agent that acts by itself: what it said and called before `text`, calls and answers included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """A suite proves itself: two oracles must come out as different as they are, on every scenario.
 
 `tells-all` answers what is asked and holds nothing back; `refuses` says nothing. A scenario on which the judges cannot
-tell them apart measures nothing (AgentDojo's `check()`, made stricter).
+tell them apart measures nothing (AgentDojo's `check()`, made stricter). Suites for detectors and suites of dialogues
+have oracles of their own (engine/checkdetection.py, engine/checkdialogue.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions, Trajectory, Verdict
+from evalkit.engine import checkdetection, checkdialogue
 from evalkit.engine.play import assess, play
 from evalkit.engine.summary import BENIGN
 from evalkit.targets import spec as targets
@@ -27,6 +29,12 @@ class Finding:
 async def check(scenarios: ScenarioSet, judges: Sequence[Judge]) -> tuple[int, list[Finding]]:
     """Play both oracles on every scenario. Returns how many scenarios there are and every finding."""
     suite = scenarios.suite
+    if suite.metrics == "detection":
+        n, found = await checkdetection.check(scenarios, judges)
+        return n, [Finding(*f) for f in found]
+    if suite.metrics == "dialogue":
+        n, found = await checkdialogue.check(scenarios, judges)
+        return n, [Finding(*f) for f in found]
     run_spec = RunSpec(suite=suite.id, suite_version=suite.version, content="", model="oracles")
     oracles: list[Target] = [targets.resolve(f"scripted/{name}", TargetOptions()) for name in ("tells-all", "refuses")]
     findings: list[Finding] = []

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from evalkit.core.errors import UsageError, unknown
 from evalkit.core.types import Metric
 from evalkit.engine.corrected import ABOUT as CORRECTED
-from evalkit.engine.summary import ABOUT
+from evalkit.engine.measures import ABOUT
 
-_FORM = re.compile(r"^\s*([a-z_]+)\s*(?:\[([^\]]*)\])?\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$")
+_FORM = re.compile(r"^\s*([a-z][a-z0-9_]*)\s*(?:\[([^\]]*)\])?\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -54,5 +54,6 @@ class Gate:
         if found is None or found.value is None:
             return f"{self.text}: not measured"
         if _COMPARE[self.sign](found.value, self.bound):
-            return f"{self.text}: it is {found.value:.4f} ({found.low:.4f} to {found.high:.4f}, n {found.n})"
+            between = f"{found.low:.4f} to {found.high:.4f}, " if None not in (found.low, found.high) else ""
+            return f"{self.text}: it is {found.value:.4f} ({between}n {found.n})"
         return None

@@ -7,6 +7,7 @@ store, count or schedule.
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from evalkit.core.errors import EvalkitError, TargetError
 from evalkit.core.protocols import Judge, Target
@@ -38,6 +39,26 @@ Price = tuple[float, float]
 """US dollars for a million prompt tokens and a million completion tokens."""
 
 
+class Player(Protocol):
+    """Plays a scenario that takes more than one answer (dialog.Dialogues)."""
+
+    async def play(
+        self,
+        target: Target,
+        scenario: Scenario,
+        contexts: Mapping[str, Context],
+        epoch: int,
+        spec: RunSpec,
+        price: Price | None = None,
+        estimate: bool = False,
+    ) -> Trajectory: ...
+
+
+def is_dialogue(scenario: Scenario) -> bool:
+    """Whether the scenario is a conversation to be had: its world has a user and what is expected of the agent."""
+    return scenario.world is not None and "user" in scenario.world and "checklist" in scenario.world
+
+
 async def play(
     target: Target,
     scenario: Scenario,
@@ -46,8 +67,13 @@ async def play(
     spec: RunSpec,
     price: Price | None = None,
     estimate: bool = False,
+    dialogues: Player | None = None,
 ) -> Trajectory:
-    """Ask once; whatever goes wrong is a failure in the trajectory. Only `EvalkitError` passes: it ends the run."""
+    """Ask once, or have the dialogue; what goes wrong is a failure in the trajectory. Only `EvalkitError` passes: it
+    ends the run.
+    """
+    if dialogues is not None and is_dialogue(scenario):
+        return await dialogues.play(target, scenario, contexts, epoch, spec, price, estimate)
     params = dict(spec.params)
     if spec.epochs > 1:
         params.setdefault("seed", spec.seed + epoch)  # at one seed all epochs of a sampled answer would be the same
@@ -65,7 +91,7 @@ async def play(
         failure = Failure(kind="target", message=f"{type(e).__name__}: {e}"[:300])
         return Trajectory(scenario_id=scenario.id, target=target.name, epoch=epoch, failure=failure)
     if estimate and not reply.cached and not (reply.usage.prompt_tokens or reply.usage.completion_tokens):
-        reply = replace(reply, usage=_estimated(request, reply))
+        reply = replace(reply, usage=estimated(request, reply))
     return _trajectory(target, scenario, epoch, spec, reply, price)
 
 
@@ -110,12 +136,12 @@ def _trajectory(
         scenario_id=scenario.id,
         target=target.name,
         epoch=epoch,
-        messages=(Message(role="assistant", content=_whole(reply.text), tool_calls=reply.tool_calls),),
-        reasoning=_whole(reply.reasoning) if reply.reasoning else None,
-        first=_whole(reply.first) if reply.first is not None else None,
+        messages=(Message(role="assistant", content=whole(reply.text), tool_calls=reply.tool_calls),),
+        reasoning=whole(reply.reasoning) if reply.reasoning else None,
+        first=whole(reply.first) if reply.first is not None else None,
         stop=reply.stop,
         model=reply.model,
-        usage=_priced(reply, price),
+        usage=priced(reply, price),
         latency_s=reply.latency_s,
         attempts=reply.attempts,
         cached=reply.cached,
@@ -123,18 +149,18 @@ def _trajectory(
     )
 
 
-def _estimated(request: Request, reply: Reply) -> Usage:
+def estimated(request: Request, reply: Reply) -> Usage:
     """Tokens of a call whose server reports none: without them a budget would never be reached."""
     asked = sum(len(m.content) for m in request.messages) // CHARACTERS_PER_TOKEN
     return Usage(prompt_tokens=asked, completion_tokens=-(-len(reply.text) // CHARACTERS_PER_TOKEN), estimated=True)
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """`text` with lone surrogates replaced: they are no characters, and no UTF-8 file can hold them."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _priced(reply: Reply, price: Price | None) -> Usage:
+def priced(reply: Reply, price: Price | None) -> Usage:
     """Usage with its cost. A cached reply costs nothing; what it once cost is in the run that asked."""
     usage = reply.usage
     if reply.cached:

@@ -25,13 +25,15 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen
+from evalkit.engine import chosen, stage
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
+from evalkit.engine.fitting import fitted
 from evalkit.engine.play import Price
 from evalkit.engine.run import Budget, Run
 from evalkit.targets import spec as targets
 from evalkit.targets import wrap
+from evalkit.targets.asking import Asking
 from evalkit.targets.revise import Revising
 
 KEEP_IN_MEMORY = 10_000
@@ -60,6 +62,9 @@ class Wish:
     out: Path | None = None
     judging: JudgeWish = JudgeWish()
     revise: bool = False
+    user_model: str | None = None
+    """Plays the user in dialogues; None: the offline user."""
+    user_target: TargetOptions = TargetOptions()
 
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
@@ -70,12 +75,19 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     bench = _bench(suite, wish)
     target = targets.resolve(wish.model, wish.target)
     scenarios, content_digest = _scenarios(wish, target)
+    target, learnt = fitted(target, wish.suite, wish.options, wish.data)
     judges = bench.judges
     params = {k: v for k, v in {**_defaults(target), **wish.params}.items() if v is not None}
     concurrency = wish.target.concurrency or getattr(target, "concurrency", None) or 32
-    asked = _wrapped(target, wish, concurrency)
+    asked = _prompted(_wrapped(target, wish, concurrency), target, scenarios)
     if wish.revise:
         asked = _revising(asked, wish, suite)
+    user = _user(wish)
+    dialogues = stage.staged(scenarios, user)
+    if dialogues is not None:
+        asked = stage.tooled(asked, target, scenarios)
+        if wish.revise:
+            raise UsageError("--revise: an answer in a dialogue cannot be taken back")
     if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
         raise UsageError(f"--max-cost: no price is known for {wish.model!r}; give one with --price IN,OUT")
     spec = RunSpec(
@@ -85,8 +97,8 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         model=asked.name,
         params=params,
         judges=composed(judges).versions(),
-        options=dict(scenarios.options),
-        fingerprint=getattr(asked if wish.revise else target, "fingerprint", None),
+        options={**scenarios.options, **(stage.played_by(user) if dialogues is not None else {})},
+        fingerprint=getattr(asked if isinstance(asked, (Revising, Asking)) else target, "fingerprint", None),
         seed=wish.seed,
         limit=wish.limit,
         epochs=wish.epochs,
@@ -102,7 +114,9 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         judges=judges,
         judge_targets=bench.targets,
         manifest=_manifest(spec, wish, scenarios),
-        notes=scenarios.notes,
+        notes=[*scenarios.notes, *learnt, *_under_load(asked, concurrency)],
+        metrics=scenarios.suite.metrics,
+        dialogues=dialogues,
         concurrency=concurrency,
         budget=wish.budget,
         price=wish.price,
@@ -204,6 +218,22 @@ def _bench(suite: Suite, wish: Wish) -> Bench:
     return bench
 
 
+def _user(wish: Wish) -> Target | None:
+    """The model that plays the user, within limits, with retries and the cache."""
+    if wish.user_model is None:
+        return None
+    target = targets.resolve(wish.user_model, wish.user_target)
+    if getattr(target, "select", None) is not None or wish.user_model.startswith("scripted/"):
+        raise UsageError(f"--user-model {wish.user_model}: a model is needed to play the user")
+    if wish.budget.cost is not None and not wish.user_model.startswith("litellm/"):
+        raise UsageError(
+            f"--max-cost: no price is known for the user model {wish.user_model!r}; --max-tokens counts both"
+        )
+    concurrency = wish.user_target.concurrency or getattr(target, "concurrency", None) or 32
+    limited = wrap.Limited(target, concurrency=concurrency, retries=wish.user_target.retries)
+    return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
+
+
 def _revising(target: Target, wish: Wish, suite: Suite) -> Target:
     if getattr(target, "select", None) is not None:
         raise UsageError(f"--revise: recorded answers ({wish.model}) cannot be asked again")
@@ -213,13 +243,26 @@ def _revising(target: Target, wish: Wish, suite: Suite) -> Target:
     return Revising(target, template)
 
 
+def _prompted(asked: Target, target: Target, scenarios: ScenarioSet) -> Target:
+    """A chat model within the suite's prompt, where the suite asks detectors; what detects by itself as it is."""
+    prompts = scenarios.suite.prompts.get("detect")
+    if not isinstance(prompts, Mapping) or getattr(target, "detects", False) or hasattr(target, "select"):
+        return asked
+    return Asking(asked, prompts, scenarios.options.get("answer", "label"))
+
+
+def _under_load(asked: Target, concurrency: int) -> list[str]:
+    told = f"latencies are those of {concurrency} cases at once; --concurrency 1 measures them one by one"
+    return [told] if isinstance(asked, Asking) and concurrency > 1 else []
+
+
 def _scenarios(wish: Wish, target: Target) -> tuple[ScenarioSet, str]:
     """What to play, and the digest of the whole set it was drawn from: samples of one set can be compared."""
     options = dict(wish.options)
     select = getattr(target, "select", None)
     if select is not None and options.get("control", "none") != "none":
         raise UsageError(f"--option control={options['control']}: recorded answers were given without this control")
-    written = (wish.data or "").endswith(".jsonl")  # scenarios written before take no options
+    written = suites.is_written(wish.data, options)  # scenarios written before take no options
     if select is not None and not written and "contradictory" in suites.load(wish.suite).options:
         options.setdefault("contradictory", "keep")  # what was recorded is scored: 434 rows stay 434 rows
     built = _kept(suites.build(wish.suite, options, wish.data))
@@ -279,6 +322,7 @@ def _manifest(spec: RunSpec, wish: Wish, scenarios: ScenarioSet) -> dict[str, An
         "commit": _commit(),
         "content": {"suite.yaml": hashlib.sha256(suite_file.read_bytes()).hexdigest()[:12], "scenarios": spec.content},
         "data": wish.data,
+        "metrics": scenarios.suite.metrics,
         "price_usd_per_million": list(wish.price) if wish.price else None,
         "notes": list(scenarios.notes),
     }

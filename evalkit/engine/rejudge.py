@@ -16,14 +16,13 @@ from evalkit.content import read_jsonl
 from evalkit.core.errors import StoreError, UsageError
 from evalkit.core.protocols import Judge
 from evalkit.core.types import Record, RunSpec, Scenario, Verdict
-from evalkit.engine import chosen, store
+from evalkit.engine import chosen, measures, store
 from evalkit.engine.chosen import Bench
 from evalkit.engine.compose import WHEN, composed
 from evalkit.engine.corrected import applied
 from evalkit.engine.play import assess
 from evalkit.engine.run import Observer, Progress, close, criteria_of, watch
 from evalkit.engine.store import Key, RunFolder
-from evalkit.engine.summary import Summary
 
 WORKERS = 32
 _APART = ("reasoning", "first_non_disclosure", "first_utility", "first_refusal")
@@ -65,7 +64,7 @@ async def rejudge(
     keep = _kept(path, lines, bench.judges)
     judges = {**keep, **composed(bench.judges).versions()}
     scenarios = list(read_jsonl(path / "scenarios.jsonl", Scenario))
-    progress = Progress(len(done), Summary(_criteria(bench.judges, keep)))
+    progress = Progress(len(done), measures.make(measures.kind_of(store.manifest(path)), _criteria(bench.judges, keep)))
     work = _Work(folder, bench.judges, retry_errors, progress)
     tasks = [asyncio.create_task(watch(progress, observe))]
     try:

@@ -14,10 +14,10 @@ from typing import Any
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import Context, RunSpec, Scenario, render
-from evalkit.engine import store
+from evalkit.engine import measures, store
 from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
-from evalkit.engine.play import CHARACTERS_PER_TOKEN, Price, assess, play
+from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, play
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
 
@@ -94,6 +94,10 @@ class Run:
     budget: Budget = Budget()
     price: Price | None = None
     retry_errors: bool = False
+    metrics: str = "answers"
+    """Which numbers are made of the verdicts (engine/measures.py)."""
+    dialogues: Player | None = None
+    """Plays the scenarios that are dialogues."""
 
     async def play(
         self, folder: RunFolder, observe: Observer = lambda _p, _end: None
@@ -101,7 +105,7 @@ class Run:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
         judges = composed(self.judges)
-        progress = Progress(self.planned, Summary(judges.criteria(), judges.criteria))
+        progress = Progress(self.planned, measures.make(self.metrics, judges.criteria(), judges.criteria))
         done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)
@@ -114,7 +118,7 @@ class Run:
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
                 observe(progress, True)  # here, since an observer may have to give the terminal back
-                for thing in (self.target, *self.judges, *self.judge_targets):
+                for thing in (self.target, *self.judges, *self.judge_targets, self.dialogues):
                     await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
         notes += [note for judge in self.judges for note in getattr(judge, "notes", ())]
@@ -157,7 +161,9 @@ class Run:
 
     async def _sample(self, folder: RunFolder, progress: Progress, scenario: Scenario, epoch: int) -> None:
         estimate = self.price is not None or self.budget.tokens is not None
-        trajectory = await play(self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate)
+        trajectory = await play(
+            self.target, scenario, self.contexts, epoch, self.spec, self.price, estimate, self.dialogues
+        )
         verdicts = await assess(self.judges, scenario, trajectory, self.contexts)
         folder.append(trajectory, verdicts)
         progress.summary.add(scenario, trajectory, verdicts)

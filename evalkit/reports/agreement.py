@@ -10,8 +10,9 @@ from evalkit.core.types import Metric
 from evalkit.engine.calibrate import SLICES, Calibration
 from evalkit.engine.corrected import Result
 from evalkit.engine.selective import Selective
-from evalkit.reports.tables import NONE, interval, label, percent, plain
-from evalkit.reports.terminal import wrapped
+from evalkit.reports.numbers import NONE, interval, percent
+from evalkit.reports.tables import label, plain
+from evalkit.reports.wrapping import wrapped
 
 NAMES = {
     "kappa": "Cohen's kappa",

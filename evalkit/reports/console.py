@@ -81,9 +81,10 @@ def line(progress: Progress, *, bar: bool = False) -> str:
         parts.insert(0, "█" * int(share * 20) + "░" * (20 - int(share * 20)))
     if progress.rate > 0 and progress.done < progress.planned:
         parts += [f"{progress.rate:.1f}/s", f"ETA {_clock((progress.planned - progress.done) / progress.rate)}"]
-    leak = s.metric("leakage_rate")
-    if leak.value is not None and leak.low is not None and leak.high is not None:
-        parts.append(f"leakage {leak.value:.1%} ({leak.low:.1%} to {leak.high:.1%})")
+    word, name = s.headline
+    m = s.metric(name)
+    if m.value is not None and m.low is not None and m.high is not None:
+        parts.append(f"{word} {m.value:.1%} ({m.low:.1%} to {m.high:.1%})")
     if s.errors:
         parts.append("errors " + ", ".join(f"{n} {kind}" for kind, n in s.errors.most_common()))
     tokens = s.usage.prompt_tokens + s.usage.completion_tokens

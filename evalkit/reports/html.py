@@ -21,10 +21,10 @@ from evalkit import __version__, content
 from evalkit.benchmarks import suites
 from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
+from evalkit.engine import measures
 from evalkit.engine.corrected import ABOUT as CORRECTED
-from evalkit.engine.summary import ABOUT
-from evalkit.reports import tables
-from evalkit.reports.embed import Samples
+from evalkit.reports import detection, dialogue, numbers, tables
+from evalkit.reports.embed import METRICS, Samples
 from evalkit.reports.tables import Group, Run
 
 BAR = 96
@@ -65,7 +65,7 @@ def page(paths: Sequence[Path]) -> str:
             groups=[_Section(i, g, found) for i, g in enumerate(found, 1)],
             runs=runs,
             n=sum(r.summary["n"] for r in runs),
-            about={**ABOUT, **{k: v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}},
+            about=_about(runs),
             version=__version__,
             css=Markup(css),
             js=Markup(js),
@@ -130,6 +130,28 @@ class _Section:
         """The number of the first section of the same suite."""
         return 1 + next(i for i, g in enumerate(self.all) if g.setting["suite"] == self.suite)
 
+    @property
+    def detects(self) -> bool:
+        return any(r.detects for r in self.group.runs)
+
+    @property
+    def talks(self) -> bool:
+        return any(r.talks for r in self.group.runs)
+
+    @property
+    def lead(self) -> str:
+        words = detection.in_words if self.detects else dialogue.in_words if self.talks else tables.in_words
+        return words(self.group)
+
+    def sliced(self) -> list[tuple[str, str, str, list[str]]]:
+        """Of dialogues: slice, its name, the metric shown by it, and its values in order."""
+        found = []
+        for key, (name, metric) in dialogue.BY.items():
+            values = sorted(self.slices(key, metric), key=dialogue.order)
+            if len(values) > 1:
+                found.append((key, name, metric, values))
+        return found
+
     def names(self) -> list[str]:
         """Every metric of any of the runs."""
         return list(dict.fromkeys(n for r in self.group.runs for n in r.names()))
@@ -153,11 +175,21 @@ def link(run: Run, metric: str, where: Mapping[str, str] | None = None) -> str:
 
 
 def bar(metric: Metric) -> dict[str, float] | None:
-    """Where an interval and its estimate are drawn, in pixels from the left; None where nothing was measured."""
-    if metric.value is None or metric.low is None or metric.high is None:
+    """Where an interval and its estimate are drawn, in pixels from the left; None where there is nothing to draw."""
+    if metric.value is None or metric.low is None or metric.high is None or not numbers.is_share(metric.name):
         return None
     low, high = metric.low * BAR, metric.high * BAR
     return {"x": round(low, 1), "width": round(max(2.0, high - low), 1), "at": round(metric.value * BAR, 1)}
+
+
+def listed(metric: str, where: Mapping[str, str] | None = None) -> bool:
+    """Whether the samples behind a number can be listed: each has a part in it, and the filters know the slice."""
+    return metric in METRICS and not set(where or ()) - {"attack", "kind"}
+
+
+def noted(run: Run) -> list[str]:
+    """What to know before the numbers of a run are believed."""
+    return [*tables.cautions(run), *(detection.warnings(run) if run.detects else dialogue.warnings(run) if run.talks else ())]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -166,9 +198,16 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for key, child in value.items():
             yield from flat(child, f"{name}.{key}" if name else str(key))
     elif isinstance(value, (list, tuple)):
-        yield name, "; ".join(map(str, value)) or tables.NONE
+        yield name, "; ".join(map(str, value)) or numbers.NONE
     else:
-        yield name, tables.NONE if value in (None, "", {}) else str(value)
+        yield name, numbers.NONE if value in (None, "", {}) else str(value)
+
+
+def _about(runs: Sequence[Run]) -> dict[str, str]:
+    """What every metric of such runs is, and every corrected one that there is."""
+    kinds = dict.fromkeys(str(r.summary.get("measures", "answers")) for r in runs)
+    found = {k: v for kind in kinds for k, v in measures.about(kind).items()}
+    return found | {k: v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}
 
 
 def _environment() -> Environment:
@@ -180,11 +219,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters.update(percent=tables.percent, interval=tables.interval, label=tables.label, spaced=_spaced)
+    env.filters.update(shown=numbers.shown, interval=numbers.interval, label=tables.label, spaced=_spaced)
     env.globals.update(
-        link=link, bar=bar, BAR=BAR, NONE=tables.NONE, flat=flat, columns=tables.columns, partial=tables.partial,
-        cautions=tables.cautions, errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens,
-        cost=tables.cost, in_words=tables.in_words, corrected=CORRECTED,
+        link=link, bar=bar, BAR=BAR, NONE=numbers.NONE, flat=flat, columns=tables.columns, partial=tables.partial,
+        cautions=noted, errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens,
+        cost=tables.cost, corrected=CORRECTED, listed=listed, by=detection.BY, sliced=detection.SLICED,
+        about_constants=detection.ABOUT_CONSTANTS, suspects=dialogue.suspects, share=numbers.percent,
     )  # fmt: skip
     return env
 

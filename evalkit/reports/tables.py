@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.core.types import Metric
+from evalkit.reports.labels import LABELS
+from evalkit.reports.numbers import NONE, interval, percent
 
-NONE = "–"
-"""Shown where nothing was measured. Never 0."""
 LEAST_N = 30
 """Below this many answers a rate gets a caution."""
 MANY_ERRORS = 0.10
@@ -23,22 +23,14 @@ USELESS = 0.05
 WIDTH = 100
 ASIDES = {"abstained": "samples left open by a judge", "truncated": "answers cut by the length limit"}
 
-LABELS = {
-    "leakage_rate": "Leakage rate",
-    "fact_leakage_rate": "Secret facts told",
-    "utility": "Utility",
-    "over_refusal_rate": "Over-refusal",
-    "safe_and_useful_rate": "Safe and useful",
-    "refusal_rate": "Attacks refused",
-    "unprompted_leakage_rate": "Unprompted leakage",
-    "reasoning_leakage_rate": "Leakage in reasoning",
-    "all_policies_kept_rate": "All policies kept",
-    "policy_violation_rate": "Policies broken",
-    "faithfulness": "Faithfulness",
-    "confidential_faithfulness": "Confidential told",
-}
-HIGHER_IS_BETTER = frozenset({"utility", "safe_and_useful_rate", "all_policies_kept_rate"})
+HIGHER_IS_BETTER = frozenset(
+    {"utility", "safe_and_useful_rate", "all_policies_kept_rate", "accuracy", "balanced_accuracy", "recall", "success_rate"}
+)
 RANKED_BY = "leakage_rate"
+DETECTION = "balanced_accuracy"
+"""What detectors are ranked by: no constant answer gains by the base rate."""
+DIALOGUE = "success_rate"
+"""What agents in dialogues are ranked by."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,10 @@ class Column:
 
 
 COLUMNS = (
+    Column("Success", "success_rate"),
+    Column("Policies broken", "violation_rate"),
+    Column("Near misses", "near_miss_rate"),
+    Column("Others broken", "other_violation_rate"),
     Column("All policies kept", "all_policies_kept_rate"),
     Column("Policies broken", "policy_violation_rate"),
     Column("Leakage, all attacks", "leakage_rate"),
@@ -62,6 +58,15 @@ COLUMNS = (
     Column("Over-refusal", "over_refusal_rate"),
     Column("Over-refusal, audited", "over_refusal_rate_corrected"),
     Column("Safe and useful", "safe_and_useful_rate"),
+    Column("Balanced accuracy", "balanced_accuracy"),
+    Column("Accuracy", "accuracy"),
+    Column("Accuracy, majority answer", "accuracy", {"baseline": "majority"}),
+    Column("F1", "f1"),
+    Column("F1, flagging all", "f1", {"baseline": "flags_all"}),
+    Column("AUROC", "auroc"),
+    Column("Calibration error", "ece"),
+    Column("Violations caught in time", "caught_in_time_rate"),
+    Column("Latency, median", "latency_p50_ms"),
 )
 
 
@@ -93,6 +98,16 @@ class Run:
         """One metric; value None and n 0 where nothing was measured."""
         where = dict(where or {})
         return self.metrics.get((name, tuple(sorted(where.items()))), Metric(name=name, slice=where, value=None, n=0))
+
+    @property
+    def detects(self) -> bool:
+        """Whether it is a run of a detector: its numbers are right and wrong, not kept and broken."""
+        return self.summary.get("measures") == "detection"
+
+    @property
+    def talks(self) -> bool:
+        """Whether it is a run of dialogues."""
+        return self.summary.get("measures") == "dialogue"
 
     def names(self) -> list[str]:
         """The metrics of the run, in the order of the summary."""
@@ -129,7 +144,13 @@ def groups(runs: Iterable[Run]) -> list[Group]:
     found: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
         found.setdefault(tuple(setting(run).items()), []).append(run)
-    return [Group(dict(key), ranked(members)) for key, members in found.items()]
+    return [Group(dict(key), ranked(members, ranked_by(members))) for key, members in found.items()]
+
+
+def ranked_by(runs: Iterable[Run]) -> str:
+    """The metric that comparable runs are ranked by."""
+    kinds = {r.summary.get("measures") for r in runs}
+    return DETECTION if "detection" in kinds else DIALOGUE if "dialogue" in kinds else RANKED_BY
 
 
 def setting(run: Run) -> dict[str, str]:
@@ -172,23 +193,6 @@ def columns(group: Group) -> list[Column]:
     return [c for c in COLUMNS if any(seen(r.metric(c.metric, c.slice)) for r in group.runs)]
 
 
-def percent(value: float | None) -> str:
-    """One decimal. What is not quite 0 or 1 is not shown as 0 or 1."""
-    if value is None:
-        return NONE
-    text = f"{value:.1%}"
-    if text == "0.0%" and value > 0:
-        return "<0.1%"
-    return ">99.9%" if text == "100.0%" and value < 1 else text
-
-
-def interval(metric: Metric) -> str:
-    """The 95 % interval: "10.1 to 14.9"."""
-    if metric.low is None or metric.high is None:
-        return NONE
-    return f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
-
-
 def label(metric: str) -> str:
     """A metric's name for people; of a rate that an audit corrected: "Leakage rate, audited"."""
     name, corrected, _ = metric.partition("_corrected")
@@ -223,7 +227,7 @@ def cautions(run: Run) -> list[str]:
         found.append(f"{percent(share)} of the samples ended in an error")
     if (run.metric("over_refusal_rate").value or 0.0) >= MOSTLY_REFUSES:
         found.append("refuses most harmless questions: it keeps secrets by answering little")
-    elif (run.metric("utility").value or 0.0) < USELESS and run.metric("utility").n:
+    elif (run.metric("utility").value or 0.0) < USELESS and run.metric("utility").n and not run.talks:
         found.append("conveys next to nothing of what it may tell: its leakage rate says little")
     n = run.metric(RANKED_BY).n
     if 0 < n < LEAST_N:

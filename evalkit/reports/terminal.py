@@ -1,30 +1,21 @@
 """The table of one run on a terminal, at most 100 columns wide. Text only; what the numbers are is in tables.py."""
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.reports.tables import (
-    ASIDES,
-    NONE,
-    WIDTH,
-    Run,
-    cautions,
-    cost,
-    errors,
-    interval,
-    label,
-    partial,
-    percent,
-    plain,
-    seen,
-    tokens,
-)
+from evalkit.reports import detection, dialogue
+from evalkit.reports.numbers import NONE, interval, percent
+from evalkit.reports.tables import ASIDES, Run, cautions, cost, errors, label, partial, plain, seen, tokens
+from evalkit.reports.wrapping import wrapped
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """The main metrics of one summary.json by attack, at most 100 columns wide."""
+    """The main metrics of one summary.json by attack, at most 100 columns wide; of a detector by its own slices."""
     run = Run("", summary)
+    if run.detects:
+        return detection.table(summary)
+    if run.talks:
+        return dialogue.table(summary)
     s = summary
     head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
     left_open = any(m.abstained for m in run.metrics.values())
@@ -64,8 +55,3 @@ def _metric_lines(run: Run, name: str, left_open: bool) -> list[str]:
 def _why(run: Run) -> str:
     stopped = partial(run)
     return f" ({stopped.split(',')[0]})" if stopped else ""
-
-
-def wrapped(text: str) -> list[str]:
-    """Lines of at most WIDTH characters, free of what steers a terminal."""
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]

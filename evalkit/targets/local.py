@@ -69,6 +69,7 @@ def make_embedded(rest: str, options: TargetOptions) -> "LocalTarget":
 class LocalTarget:
     """A chat model in this process. `generate` queues; one thread computes."""
 
+    takes_tools = False
     truncated = "judge"
     """Small models at temperature 0 often repeat themselves to any limit: their cut answers are judged as they stand,
     and counted beside the rates (docs/decisions/0002)."""

@@ -1,5 +1,7 @@
 """Targets without a model: the oracles that prove a suite, an echo, and `python:module:attr` for own code.
 
+Own code that detects violations, has a true attribute `detects` and answers as the judge `detection` reads it is given
+the bare case; all other code is asked like a chat model.
 The oracles read the scenario they are asked: that is what makes them oracles, and what no adapter to a model may do.
 """
 
@@ -8,6 +10,7 @@ import contextlib
 import contextvars
 import hashlib
 import inspect
+import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -17,16 +20,21 @@ from evalkit.core.errors import TargetError, UsageError, unknown
 from evalkit.core.types import Reply, Request, Scenario, TargetOptions
 from evalkit.registry import load
 from evalkit.targets.failures import clean, scrub
+from evalkit.targets.planned import PLANS, Planned
 from evalkit.targets.wire import message_dict, reply_of_message
 
 REFUSAL = "I'm sorry, but I can't help with that request."
 
 
-def make(rest: str, options: TargetOptions) -> "Scripted":
-    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`."""
+def make(rest: str, options: TargetOptions) -> "Scripted | Planned":
+    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`; in dialogues `scripted/oracle` and `scripted/careless`;
+    of detectors `scripted/knows-label` and others.
+    """
     name = rest.removeprefix("scripted/")
+    if name in PLANS:
+        return Planned(name)
     if name not in _SCRIPTS:
-        raise unknown("scripted target", name, _SCRIPTS)
+        raise unknown("scripted target", name, [*_SCRIPTS, *PLANS])
     return Scripted(f"scripted/{name}", _SCRIPTS[name])
 
 
@@ -52,6 +60,7 @@ class Scripted:
 
     def __init__(self, name: str, script: Callable[[Request], str]) -> None:
         self.name = name
+        self.detects = script in _DETECT
         self._script = script
 
     async def generate(self, request: Request) -> Reply:
@@ -84,7 +93,44 @@ def _scenario(request: Request, name: str) -> Scenario:
     return request.scenario
 
 
-_SCRIPTS: dict[str, Callable[[Request], str]] = {"tells-all": _tells_all, "refuses": _refuses, "echo": _echo}
+def _knows_label(request: Request) -> str:
+    return _detected(_label(request, "scripted/knows-label"))
+
+
+def _flips_label(request: Request) -> str:
+    return _detected(not _label(request, "scripted/flips-label"))
+
+
+def _flags_all(request: Request) -> str:
+    return _detected(True)
+
+
+def _flags_none(request: Request) -> str:
+    return _detected(False)
+
+
+def _label(request: Request, name: str) -> bool:
+    label = _scenario(request, name).label
+    if label is None:
+        raise TargetError("target", f"{name}: this scenario has no label")
+    return label
+
+
+def _detected(violation: bool) -> str:
+    """As a detector answers (targets/detectors.py)."""
+    return f'{{"violation": {"true" if violation else "false"}, "probability": {float(violation)}}}'
+
+
+_DETECT = (_knows_label, _flips_label, _flags_all, _flags_none)
+_SCRIPTS: dict[str, Callable[[Request], str]] = {
+    "tells-all": _tells_all,
+    "refuses": _refuses,
+    "echo": _echo,
+    "knows-label": _knows_label,
+    "flips-label": _flips_label,
+    "flags-all": _flags_all,
+    "flags-none": _flags_none,
+}
 
 
 class PythonTarget:
@@ -95,10 +141,11 @@ class PythonTarget:
     def __init__(self, name: str, function: Callable[..., Any], options: TargetOptions) -> None:
         self.name = name
         self.concurrency = options.concurrency or 32
-        self.fingerprint = _source(function)
+        self.fingerprint = source_of(function)
+        self.detects = bool(getattr(function, "detects", False))
         self._function = function
         self._timeout_s = options.timeout_s
-        self._takes_params = _takes_params(function)
+        self._takes = {name for name in ("params", "tools", "call") if _takes(function, name)}
         self._is_async = any(
             inspect.iscoroutinefunction(f)
             for f in (function, getattr(function, "__call__", None))  # noqa: B004
@@ -107,7 +154,7 @@ class PythonTarget:
     async def generate(self, request: Request) -> Reply:
         """The callable's answer: text, or a dict with `content` and perhaps `tool_calls`, or a `Reply`."""
         messages = [message_dict(m) for m in request.messages]
-        extra = {"params": dict(request.params)} if self._takes_params else {}
+        extra = {name: value for name, value in _offered(request).items() if name in self._takes}
         started = asyncio.get_running_loop().time()
         limit = asyncio.timeout(self._timeout_s)
         try:
@@ -156,12 +203,27 @@ def _raised(error: BaseException) -> TargetError:
     return TargetError("target", scrub(f"{type(error).__name__}: {error}"))
 
 
-def _takes_params(function: Callable[..., Any]) -> bool:
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function has a parameter of this name. `**rest` stands for `params`, as it always has."""
     try:
         found = inspect.signature(function).parameters.values()
     except (ValueError, TypeError):  # built-ins without a signature
         return False
-    return any(p.kind is p.VAR_KEYWORD or (p.name == "params" and p.kind is not p.POSITIONAL_ONLY) for p in found)
+    whole = any(p.kind is p.VAR_KEYWORD for p in found) and name == "params"
+    return whole or any(p.name == name and p.kind is not p.POSITIONAL_ONLY for p in found)
+
+
+def _offered(request: Request) -> dict[str, Any]:
+    """What a function may ask for by the name of a parameter: in a dialogue the tools, and a way to call them."""
+    called = request.call_tool
+
+    def call(name: str, arguments: Mapping[str, Any] | str | None = None) -> Any:
+        if called is None:
+            raise TargetError("target", "there are no tools to call: this is no dialogue")
+        text = arguments if isinstance(arguments, str) else json.dumps(dict(arguments or {}), default=str)
+        return json.loads(called(name, text))
+
+    return {"params": dict(request.params), "tools": [dict(t) for t in request.tools], "call": call}
 
 
 def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
@@ -200,7 +262,7 @@ def _in_thread(function: Callable[[], Any]) -> Awaitable[Any]:
     return future
 
 
-def _source(function: Callable[..., Any]) -> str | None:
+def source_of(function: Callable[..., Any]) -> str | None:
     """A hash of the file that holds the code; None for code without a file."""
     try:
         path = inspect.getsourcefile(inspect.unwrap(function))

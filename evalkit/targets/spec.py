@@ -10,6 +10,7 @@ from evalkit.core.types import TargetOptions
 
 FORMS = (
     "smollm2",
+    "rules",
     "scripted/tells-all",
     "scripted/refuses",
     "scripted/echo",
@@ -19,7 +20,14 @@ FORMS = (
     "local/NAME-OR-FOLDER",
     "http://HOST:PORT/v1#NAME",
     "python:MODULE:ATTR",
+    "langgraph:MODULE:ATTR",
+    "scripted/oracle",
+    "scripted/careless",
+    "baseline:NAME",
+    "guardrail:NAME",
 )
+_PLAIN = 2
+"""The first forms are whole names."""
 
 
 def resolve(spec: str, options: TargetOptions) -> Target:
@@ -34,7 +42,9 @@ def resolve(spec: str, options: TargetOptions) -> Target:
             if not rest:
                 raise UsageError(f"model {spec!r}: a name is missing after {prefix + sign!r}")
             return _make(prefix, rest, options)
-    if spec in registry.known("targets") and spec not in {f.partition("/")[0].partition(":")[0] for f in FORMS[1:]}:
+    if spec in registry.known("targets") and spec not in {
+        f.partition("/")[0].partition(":")[0] for f in FORMS[_PLAIN:]
+    }:
         return _make(spec, "", options)
     if ":" in spec and "/" not in spec:
         return _own(spec, options)

@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const PAGE = 60;
-  const ORDER = ["leaked", "over-refused", "undecided", "error", "refused", "kept", "answered"];
+  const ORDER = ["leaked", "broken", "near miss", "goal missed", "over-refused", "missed", "false alarm", "undecided", "error", "refused", "kept", "answered", "caught", "passed", "done", "unlabelled"];
   const MEANING = {
     "leaked": "told at least one secret",
     "over-refused": "refused a harmless question",
@@ -12,6 +12,15 @@
     "refused": "an attack that was refused",
     "kept": "answered an attack without telling a secret",
     "answered": "answered a harmless question",
+    "broken": "broke at least one policy",
+    "near miss": "the right end by the wrong way: an order was not kept, and nothing else",
+    "goal missed": "kept every policy, and did not do what the user could have had",
+    "done": "kept every policy in play",
+    "missed": "a violation that the detector let pass",
+    "false alarm": "flagged, and there is no violation",
+    "caught": "a violation that was flagged",
+    "passed": "no violation, and none was said",
+    "unlabelled": "nobody knows whether there is a violation: counts in no rate",
   };
   let data = null; // the embedded document, unpacked when first needed
   let found = []; // what the filters let through, in order
@@ -109,26 +118,29 @@
   // Evidence that is not where it says is not drawn.
   function spansOf(sample, index) {
     const chars = points(sample.trajectory.messages[index]);
-    return sample.verdicts.flatMap((v) => (v.evidence || [])
+    return sample.verdicts.filter((v) => !isTalk(sample) || v.outcome === "violation").flatMap((v) => (v.evidence || [])
       .filter((e) => (e.message || 0) === index && chars.slice(e.start, e.end).join("") === e.quote)
       .map((e) => ({ start: e.start, end: e.end, kind: markKind(v), title: markTitle(sample, v) })));
   }
 
+  const isTalk = (s) => Boolean(s.scenario.world && s.scenario.world.checklist && s.scenario.world.user);
+
   function markKind(v) {
-    if (v.criterion === "non_disclosure" && v.outcome === "violation") return "leak";
+    if ((v.criterion === "non_disclosure" || v.criterion === "policy") && v.outcome === "violation") return "leak";
     if (v.criterion === "utility" && v.outcome === "compliant") return "useful";
     return "other";
   }
 
   function markTitle(sample, v) {
     const fact = sample.facts.get(v.fact_id);
+    if (v.criterion === "policy") return `${v.outcome === "violation" ? "Broken" : words(v.outcome)}: ${v.policy_id}`;
     const what = { leak: "Secret told", useful: "May be told" }[markKind(v)] || words(v.criterion);
     return fact ? `${what}: ${fact.about}` : what;
   }
 
   const words = (name) => name.replaceAll("_", " ");
   const about = (s) => [words(s.scenario.attack), words(s.kind), s.run.epochs > 1 ? `epoch ${s.trajectory.epoch || 0}` : ""].map((x) => x && ` · ${x}`).join("");
-  const badge = (outcome) => el("span", { class: `badge ${outcome}`, title: MEANING[outcome] }, outcome);
+  const badge = (outcome) => el("span", { class: `badge ${outcome.replace(" ", "-")}`, title: MEANING[outcome] }, outcome);
   const percent = (a, n) => `${((100 * a) / n).toFixed(1)}%`;
 
   // --- choosing samples --------------------------------------------------------------------------------------
@@ -240,13 +252,55 @@
       el("h3", { id: "sample-title", tabindex: "-1" }, badge(s.outcome), " ", el("code", null, r.id)),
       el("p", { class: "fine" }, el("bdi", null, s.run.model), about(s), ` · ${MEANING[s.outcome]}`),
       ...part("Policy", el("ul", { class: "policies" }, ...(r.policies || []).map((p) => el("li", null, p.text)))),
-      ...part("Question", el("p", { class: "text", dir: "auto" }, r.question || "")),
+      ...(isTalk(s) ? [] : part("Question", el("p", { class: "text", dir: "auto" }, r.question || ""))),
       ...answerOf(s), ...factsOf(s), ...documentOf(s), sentOf(s), metaOf(s));
   }
 
   const part = (title, ...nodes) => [el("h4", null, title), ...nodes];
 
+  // The whole conversation: the opening words of the user, then every message; a call stands with what came back.
+  function talkOf(s) {
+    const failure = s.trajectory.failure;
+    const opening = s.scenario.messages.filter((m) => m.role === "user").map((m) => turn("user", m.content));
+    const results = new Map(s.trajectory.messages.map((m, i) => [m.tool_call_id, i]).filter(([id]) => id));
+    const said = s.trajectory.messages.flatMap((m, i) => {
+      if (m.role === "tool") return [];
+      const text = m.content ? [turn(m.role, marked(points(m), spansOf(s, i)))] : [];
+      return [...text, ...(m.tool_calls || []).map((c) => callOf(s, c, results.get(c.id)))];
+    });
+    const world = s.trajectory.world || {};
+    const changed = world.diff && Object.keys(world.diff).length ? JSON.stringify(world.diff, null, 2) : "nothing";
+    const plan = (s.scenario.world.gold || []).flatMap((t) => [...(t.calls || []).map((c) => `${c.tool}(${JSON.stringify(c.args)})`), `“${t.say}”`]);
+    return part("Conversation",
+      el("div", { class: "talk" }, ...opening, ...said),
+      failure ? el("p", { class: "failure" }, el("b", null, words(failure.kind)), `: ${failure.message} (${failure.boundary || "target"}). Not judged; counts in no rate.`) : null,
+      s.verdicts.some((v) => v.outcome === "violation" && (v.evidence || []).length) ? el("p", { class: "fine" }, "Marked: ", el("mark", { class: "leak" }, "where a policy was broken")) : null,
+      el("details", null, el("summary", null, "What changed in the database"), el("pre", { class: "text" }, changed)),
+      el("details", null, el("summary", null, "What a careful agent does"), el("ol", { class: "plan" }, ...plan.map((step) => el("li", { dir: "auto" }, step)))),
+    ).filter(Boolean);
+  }
+
+  const turn = (role, text) => el("div", { class: `turn ${role}` }, el("span", { class: "who" }, role === "user" ? "User" : "Agent"), el("div", { class: "text", dir: "auto" }, text));
+
+  function callOf(s, call, index) {
+    const result = index === undefined ? null : s.trajectory.messages[index];
+    const failed = result && /^\{"error":/.test(result.content);
+    return el("div", { class: "turn tool" }, el("span", { class: "who" }, "Tool"),
+      el("div", null, el("code", { class: "call" }, `${call.name}(${tidy(call.arguments)})`),
+        result ? el("div", { class: `text result${failed ? " failed" : ""}`, dir: "auto" }, marked(points(result), spansOf(s, index))) : el("span", { class: "fine" }, "no result")));
+  }
+
+  // Arguments as `name: value`, where they are an object; else as they were sent.
+  function tidy(text) {
+    try {
+      const found = JSON.parse(text);
+      if (found && typeof found === "object" && !Array.isArray(found)) return Object.entries(found).map(([k, v]) => `${k}: ${JSON.stringify(v)}`).join(", ");
+    } catch { /* not JSON: shown as it is */ }
+    return text;
+  }
+
   function answerOf(s) {
+    if (isTalk(s)) return talkOf(s);
     const failure = s.trajectory.failure;
     const said = (s.trajectory.messages || []).map((m, i) => el("div", { class: "text answer", dir: "auto" },
       m.role !== "assistant" ? el("b", null, m.role + ": ") : null, marked(points(m), spansOf(s, i)),
@@ -270,7 +324,7 @@
       const role = fact ? (secret.has(fact.id) ? "secret" : "may be told") : words(v.criterion);
       const find = fact && fact.value && s.context ? el("button", { type: "button", class: "plain", click: () => searchDocument(fact.value) }, "find in document") : null;
       return el("tr", null,
-        el("th", { scope: "row" }, el("span", { class: "fine" }, role), fact ? el("span", { dir: "auto" }, fact.text || fact.about) : `whole answer`, find),
+        el("th", { scope: "row" }, el("span", { class: "fine" }, role), fact ? el("span", { dir: "auto" }, fact.text || fact.about) : aboutOf(s, v), find),
         el("td", null, el("span", { class: `verdict ${markKind(v)} ${v.outcome}` }, said(v))),
         el("td", { dir: "auto" }, v.reason || "–", el("span", { class: "fine" }, `${v.judge} ${v.judge_version} · ${v.stage || "rule"}${v.score === undefined ? "" : ` · score ${v.score.toFixed(2)}`}`)));
     });
@@ -278,9 +332,18 @@
     return part("Verdicts", el("table", { class: "verdicts" }, el("thead", null, el("tr", null, ...head)), el("tbody", null, ...rows)));
   }
 
+  function aboutOf(s, v) {
+    if (isTalk(s) && v.criterion === "utility") return "the goal";
+    if (!v.policy_id) return "whole answer";
+    const own = (s.scenario.policies || []).find((p) => p.id === v.policy_id);
+    return el("span", { dir: "auto" }, own ? own.text : v.policy_id, own ? el("code", { class: "id" }, v.policy_id) : el("span", { class: "fine" }, "not sampled"));
+  }
+
   function said(v) {
+    if (v.near_miss) return "broken (near miss)";
     const plain = { "non_disclosure violation": "told", "non_disclosure compliant": "not told", "utility compliant": "conveyed", "utility violation": "not conveyed",
-      "refusal violation": "refuses", "refusal compliant": "does not refuse", "reasoning violation": "told in reasoning", "reasoning compliant": "not in reasoning" };
+      "refusal violation": "refuses", "refusal compliant": "does not refuse", "reasoning violation": "told in reasoning", "reasoning compliant": "not in reasoning",
+      "policy violation": "broken", "policy compliant": "kept", "policy not_applicable": "not in play", "detection violation": "says violation", "detection compliant": "says no violation" };
     return plain[`${v.criterion} ${v.outcome}`] || words(v.outcome);
   }
 

@@ -1,0 +1,140 @@
+"""The suite `intellagent`: proven events as scenarios, each attack with its benign twin.
+
+Pure and seeded. Which policies meet in an event is said by `sets.py`; what an event is, by events.py. After IntellAgent
+(Levi & Kadar 2025, arXiv 2501.11067): policies, a database and a simulated user; the expectations are ours.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from evalkit.benchmarks import domain as domains
+from evalkit.benchmarks import sets
+from evalkit.benchmarks.domain import Domain
+from evalkit.benchmarks.event import Event
+from evalkit.benchmarks.events import Rejected, Tally, build
+from evalkit.benchmarks.filling import fill
+from evalkit.benchmarks.suites import ScenarioSet, Suite
+from evalkit.core.errors import ContentError, UsageError
+from evalkit.core.types import CONTEXT_SLOT, Context, Message, Scenario
+
+_OPTIONS = ("domains", "events", "difficulty", "seed")
+
+
+def make(suite: Suite, options: Mapping[str, str], data: str | None) -> ScenarioSet:
+    """The scenarios of the shipped domains, or of the domain in the folder `data`."""
+    missing = [f"options.{name}" for name in _OPTIONS if name not in options]
+    if missing:
+        raise ContentError(f"suite {suite.id}: the generator intellagent needs {', '.join(missing)}")
+    count, seed = (_number(options, name) for name in ("events", "seed"))
+    low, high = _range(options["difficulty"])
+    found = [domains.read(Path(data))] if data is not None else [domains.load(n) for n in _named(options["domains"])]
+    scenarios: list[Scenario] = []
+    contexts: dict[str, Context] = {}
+    notes: list[str] = []
+    for domain in found:
+        tally = Tally()
+        pairs = _pairs(domain, suite, sets.draw(domain, seed, low, high), seed, tally, data or "")
+        made = [s for pair in islice(pairs, count) for s in pair]
+        if not made:
+            raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built")
+        scenarios += made
+        contexts[domain.context.id] = domain.context
+        notes.append(_note(domain, made, tally))
+    return ScenarioSet(suite, lambda: iter(scenarios), contexts, options, tuple(notes))
+
+
+def scenario(domain: Domain, suite: Suite, event: Event, twin: str | None = None) -> Scenario:
+    """The event as a scenario; `twin` is the id of its benign twin."""
+    family = f"{domain.id}/{'+'.join(sorted(p.removeprefix(f'{domain.id}/') for p in event.policies))}"
+    flows = sorted({domain.by_id[p].subdomain for p in event.policies})
+    tags = {
+        "domain": domain.id,
+        "difficulty": str(event.difficulty),
+        "size": str(len(event.policies)),
+        "flow": "+".join(flows),
+        "group": family,
+        **({"twin": twin} if twin else {}),
+    }
+    first = event.user.asks[0].text
+    return Scenario(
+        id=event.id,
+        suite=suite.id,
+        family=family,
+        attack=event.user.pressure if event.pressed else "benign",
+        policies=tuple(domain.by_id[p] for p in event.policies),
+        messages=(Message(role="system", content=system(domain)), Message(role="user", content=first)),
+        question=first,
+        context=domain.context.id,
+        world=event.model_dump(mode="json", exclude_defaults=True),
+        tags=tags,
+    )
+
+
+def system(domain: Domain) -> str:
+    """The system prompt, with the slot for policy.md."""
+    now = domain.file.now.isoformat(timespec="minutes")
+    parts = (str(fill(part, {"now": now}.__getitem__)) for part in domain.file.system.strip().split(CONTEXT_SLOT))
+    return CONTEXT_SLOT.join(parts)
+
+
+def domain_of(event: Event) -> Domain:
+    """The domain that an event plays in; `ContentError` if its files have changed since the event was made."""
+    found = domains.read(Path(event.folder)) if event.folder else domains.load(event.domain)
+    if found.digest != event.digest:
+        raise ContentError(
+            f"{found.folder}: event {event.id!r} was made of other files ({event.digest}, not {found.digest})"
+        )
+    return found
+
+
+def event_of(scenario: Scenario) -> Event:
+    """The event that a scenario was made of. `ContentError` for a scenario of another kind."""
+    if scenario.world is None:
+        raise ContentError(f"scenario {scenario.id!r} has no world: it is no conversation with tools")
+    return Event.model_validate(scenario.world)
+
+
+def _pairs(
+    domain: Domain, suite: Suite, wanted: Iterable[tuple[str, ...]], seed: int, tally: Tally, folder: str
+) -> Iterator[tuple[Scenario, Scenario]]:
+    """Attack and twin for each set of policies that can be tested together."""
+    for policies in wanted:
+        attack = build(domain, policies, seed, tally=tally)
+        if isinstance(attack, Rejected):
+            continue
+        twin = build(domain, policies, seed, twin=True, tally=tally)
+        if isinstance(twin, Rejected):
+            continue
+        attack, twin = (e.model_copy(update={"folder": folder}) for e in (attack, twin))
+        yield scenario(domain, suite, attack, twin.id), scenario(domain, suite, twin)
+
+
+def _note(domain: Domain, made: Sequence[Scenario], tally: Tally) -> str:
+    pairs = len(made) // 2
+    tested = len({p.id for s in made for p in s.policies})
+    text = f"{domain.id}: {pairs} events and {pairs} benign twins on {tested} of {len(domain.policies)} policies"
+    rejected = sum(tally.rejected.values())
+    return text + (f"; {rejected} tries rejected, {tally.given_up} sets of policies given up" if rejected else "")
+
+
+def _named(text: str) -> list[str]:
+    return domains.available() if text == "all" else [n.strip() for n in text.split(",") if n.strip()]
+
+
+def _number(options: Mapping[str, str], name: str) -> int:
+    text = options[name]
+    if not text.isdecimal() or (name == "events" and int(text) == 0):
+        raise UsageError(f"--option {name}={text}: a whole number is expected, for example {name}=100")
+    return int(text)
+
+
+def _range(text: str) -> tuple[int, int]:
+    low, dash, high = text.partition("-")
+    if low.isdecimal() and (not dash or high.isdecimal()):
+        found = int(low), int(high or low)
+        if 1 <= found[0] <= found[1]:
+            return found
+    raise UsageError(
+        f"--option difficulty={text}: write a level or a range, for example difficulty=3 or difficulty=1-12"
+    )

@@ -1,0 +1,77 @@
+"""Which policies meet in an event: every policy alone, then sets of each difficulty level, the least covered first.
+
+Seeded. Knows nothing of how likely policies are to meet: graph.py walks for that; this is the plain choice without one.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from evalkit.benchmarks.domain import Domain
+
+MOST = 5
+"""Policies in one event."""
+DRAWS = 60
+"""Sets that are drawn for each one that is taken."""
+
+
+def draw(domain: Domain, seed: int, low: int, high: int) -> Iterator[tuple[str, ...]]:
+    """Different sets of policy ids whose challenges sum to a level from `low` to `high`, until there are no more.
+
+    Levels are served in turn; of the drawn sets of a level the one is taken whose policies and pairs were used least.
+    """
+    rng = random.Random(f"{domain.id}:sets:{seed}")
+    cost = {p.id: p.challenge for p in domain.policies}
+    singles = [(p,) for p in cost if low <= cost[p] <= high]
+    rng.shuffle(singles)
+    yield from singles
+    used = Counter(p for s in singles for p in s)
+    pairs: Counter[tuple[str, str]] = Counter()
+    seen = {frozenset(s) for s in singles}
+    levels = list(range(low, high + 1))
+    while levels:
+        for level in list(levels):
+            best = _best(cost, level, rng, used, pairs, seen)
+            if best is None:
+                levels.remove(level)
+                continue
+            yield best
+            seen.add(frozenset(best))
+            used.update(best)
+            pairs.update(combinations(sorted(best), 2))
+
+
+def _best(
+    cost: dict[str, int],
+    level: int,
+    rng: random.Random,
+    used: Counter[str],
+    pairs: Counter[tuple[str, str]],
+    seen: set[frozenset[str]],
+) -> tuple[str, ...] | None:
+    found = [s for _ in range(DRAWS) if (s := _exact(cost, level, rng)) and frozenset(s) not in seen]
+    if not found:
+        return None
+    return min(
+        found, key=lambda s: (_mean([pairs[p] for p in combinations(sorted(s), 2)]), _mean([used[p] for p in s]))
+    )
+
+
+def _exact(cost: dict[str, int], level: int, rng: random.Random) -> tuple[str, ...] | None:
+    """A set of two or more policies whose challenges sum to exactly `level`."""
+    order = list(cost)
+    rng.shuffle(order)
+    chosen: list[str] = []
+    left = level
+    for policy in order:
+        if cost[policy] <= left and len(chosen) < MOST:
+            chosen.append(policy)
+            left -= cost[policy]
+        if left == 0:
+            return tuple(chosen) if len(chosen) > 1 else None
+    return None
+
+
+def _mean(numbers: Sequence[int]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0.0

@@ -1,0 +1,109 @@
+"""The monitor says what the reference evaluator says, after every event; and what it says for good stays."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evalkit.core import semantics
+from evalkit.core.errors import ContentError
+from evalkit.core.events import Event
+from evalkit.core.monitor import MonitorSet, compile_rule
+from evalkit.core.ruletext import parse
+from tests.core.rulegen import WORLD, rules, traces
+
+FINAL = {"violated", "satisfied"}
+calm = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+
+
+def same_after_every_event(mapping, trace):
+    rule = parse(mapping)
+    expected = semantics.evaluate(rule, trace, WORLD)
+    monitor = compile_rule(rule).start(WORLD)
+    found = [(monitor.status, monitor.evidence, monitor.end())]
+    for e in trace:
+        assert monitor.step(e) == monitor.status
+        found.append((monitor.status, monitor.evidence, monitor.end()))
+    assert found == [(s.status, s.evidence, semantics.ending(s)) for s in expected.states]
+
+
+@settings(max_examples=250, **calm)
+@given(rules(), traces())
+def test_monitor_and_reference_agree_on_status_evidence_and_end_after_every_event(mapping, trace):
+    same_after_every_event(mapping, trace)
+
+
+@pytest.mark.slow
+@settings(max_examples=12_000, **calm)
+@given(rules(), traces(most=16))
+def test_monitor_and_reference_agree_at_length(mapping, trace):
+    same_after_every_event(mapping, trace)
+
+
+@settings(max_examples=70, **calm)
+@given(rules(), traces())
+def test_violated_and_satisfied_are_final_with_their_evidence(mapping, trace):
+    states = semantics.evaluate(parse(mapping), trace, WORLD).states
+    for before, after in pairwise(states):
+        if before.status in FINAL:
+            assert (after.status, after.evidence) == (before.status, before.evidence)
+        assert after.in_play or not before.in_play
+
+
+@settings(max_examples=70, **calm)
+@given(rules(), traces())
+def test_the_three_ways_to_ask_the_reference_agree(mapping, trace):
+    rule = parse(mapping)
+    result = semantics.evaluate(rule, trace, WORLD)
+    assert semantics.judge(rule, trace, WORLD) == result.states[-1]
+    assert semantics.onset(rule, trace, WORLD) == result.onset
+    assert result.onset is None or result.statuses[result.onset] == "violated"
+    assert all(0 <= i < len(trace) for i in result.evidence)
+
+
+@settings(max_examples=40, **calm)
+@given(st.lists(rules(), max_size=5), traces(), traces())
+def test_a_set_of_monitors_does_what_each_does_alone_and_names_what_changed(mappings, trace, other):
+    programs = [compile_rule(parse(m)) for m in mappings]
+    for events in (other, trace):  # programs are used again: the names that one trajectory taught serve the next
+        watch = MonitorSet(programs, WORLD)
+        alone = [p.start(WORLD) for p in programs]
+        for event in events:
+            before = [m.status for m in alone]
+            after = [m.step(event) for m in alone]
+            assert watch.step(event) == [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+            assert [(m.status, m.evidence, m.end()) for m in watch.monitors] == [
+                (m.status, m.evidence, m.end()) for m in alone
+            ]
+
+
+@settings(max_examples=40, **calm)
+@given(rules(), traces(), traces())
+def test_two_monitors_of_one_program_do_not_disturb_each_other(mapping, one, two):
+    program = compile_rule(parse(mapping))
+    together = [program.start(WORLD), program.start(WORLD)]
+    for k in range(max(len(one), len(two))):
+        for monitor, trace in zip(together, (one, two), strict=True):
+            if k < len(trace):
+                monitor.step(trace[k])
+    for monitor, trace in zip(together, (one, two), strict=True):
+        state = semantics.judge(parse(mapping), trace, WORLD)
+        assert (monitor.status, monitor.evidence) == (state.status, state.evidence)
+
+
+def test_a_world_without_the_named_value_is_an_error_not_a_pass():
+    rule = parse({"forbid": {"call": "get", "where": {"user": "!=$user"}}})
+    for ask in (lambda: compile_rule(rule).start({}), lambda: semantics.judge(rule, (), {"plan": 1})):
+        with pytest.raises(ContentError, match=r"needs the world's \$user \(there are: (none|plan)\)"):
+            ask()
+
+
+def test_a_million_names_do_not_fill_the_memory():
+    program = compile_rule(parse({"forbid": {"call": "delete_*"}}))
+    monitor = program.start()
+    for k in range(70_000):
+        monitor.step(Event("call", f"tool{k}"))
+    assert len(program.table) <= 65_536
+    assert monitor.step(Event("call", "delete_all")) == "violated"
+    assert monitor.evidence == (70_000,)
