@@ -149,7 +149,9 @@ VIEWS: Mapping[str, Callable[[Sample], Iterable[str]]] = {
 }
 
 
-def _fit(name: str, view: Callable[[Sample], Iterable[str]], train: Sequence[Sample], test: Sequence[Sample]) -> Finding:
+def _fit(
+    name: str, view: Callable[[Sample], Iterable[str]], train: Sequence[Sample], test: Sequence[Sample]
+) -> Finding:
     """Logistic regression with an L2 penalty on hashed counts, each example of length 1."""
     import numpy as np
     from scipy.optimize import minimize

@@ -157,5 +157,3 @@ def _aside(sentence: str, draft: Draft, template: Template, rng: Random, naming:
 def _sentences(text: str) -> str:
     """Capital letters where sentences begin."""
     return re.sub(r"(?:(?<=\. )|\A)[a-z]", lambda m: m[0].upper(), text)
-
-

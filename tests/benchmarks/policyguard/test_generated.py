@@ -127,7 +127,9 @@ def test_a_shortcut_is_found_where_there_is_one():
     for i in range(240):
         label = i % 2 == 0
         steps = [f"Click link 'L{(i * 7 + k) % 11}'" for k in range(6 + 9 * label)]
-        samples.append(sample(f"never do {i % 5} {'now' if label else 'then'}", steps, label, "train" if i < 160 else "test", i))
+        samples.append(
+            sample(f"never do {i % 5} {'now' if label else 'then'}", steps, label, "train" if i < 160 else "test", i)
+        )
     found = {f.name: f.accuracy for f in shortcuts.check(samples)}
     assert found["majority"] == 0.5
     assert found["policy only"] == found["length only"] == 1.0
@@ -138,7 +140,9 @@ def test_no_shortcut_is_found_where_only_the_meeting_tells():
     for i in range(400):
         a, b = i // 2 % 2, i % 2
         words = " ".join(f"w{(i // 4 * 13 + k * k) % 17}" for k in range(5))
-        samples.append(sample(f"{words} {'ab'[a]}", [f"step {'xy'[b]}", words], a == b, "train" if i < 280 else "test", i))
+        samples.append(
+            sample(f"{words} {'ab'[a]}", [f"step {'xy'[b]}", words], a == b, "train" if i < 280 else "test", i)
+        )
     for f in shortcuts.check(samples):
         assert f.accuracy < 0.62, f
 
@@ -156,7 +160,7 @@ def test_near_duplicates_are_counted():
 def test_a_file_of_something_else_is_an_error_that_names_the_line(tmp_path):
     path = tmp_path / "other.jsonl"
     path.write_bytes(orjson.dumps({"id": "x"}) + b"\n")
-    with pytest.raises(ContentError, match="other.jsonl:1"):
+    with pytest.raises(ContentError, match=r"other\.jsonl:1"):
         shortcuts.read(path)
     with pytest.raises(ContentError, match="too few"):
         shortcuts.check([sample("p", ["s"], True, "train", 0)])

@@ -34,7 +34,9 @@ def test_every_form_is_used_and_the_parts_share_no_policy():
     every = [d for bank in BANK.values() for d in bank]
     assert {d.form for d in every} == set(forms.load().forms)
     for kind in forms.KINDS:
-        shares = {p: sum(d.part == p and d.kind == kind for d in every) / 46 / len(BANK) for p in ("train", "dev", "test")}
+        shares = {
+            p: sum(d.part == p and d.kind == kind for d in every) / 46 / len(BANK) for p in ("train", "dev", "test")
+        }
         assert 0.7 < shares["train"] < 0.76
         assert 0.06 < shares["dev"] < 0.1
     rules = [(d.id.split("/")[0], repr(dict(d.refs)), repr(dict(d.numbers)), d.form) for d in every]
