@@ -47,10 +47,8 @@ def distance(one: Sequence[Step], other: Sequence[Step]) -> int:
 def _insert(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random) -> list[Step] | None:
     """A step that fits one of the policy's slots, beside one that it is about or anywhere."""
     ref = rng.choice(list(draft.refs.values()))
-    if places and rng.random() < 0.6:
-        place = rng.choice(places) + rng.choice((0, 1))
-    else:
-        place = rng.randint(0, _end(steps))
+    near = bool(places) and rng.random() < 0.6
+    place = rng.choice(places) + rng.choice((0, 1)) if near else rng.randint(0, _end(steps))
     return [*steps[:place], do(ref, atlas, rng), *steps[place:]]
 
 

@@ -116,3 +116,11 @@ def test_a_form_with_an_unknown_condition_is_an_error(tmp_path):
     path.write_text(text.replace("slots: {x: [field, number]}", "slots: {x: [field, numeric]}", 1))
     with pytest.raises(ContentError, match="'numeric' is no kind of element"):
         content.load_yaml(path, forms.Forms)
+
+
+def test_what_opens_a_page_is_always_named():
+    rng = Random(1)
+    template = templates("shopping")[0]
+    for draft in BANK["shopping"]:
+        if any(template.atlas.nodes[key].to for key in draft.keys):
+            assert {wording.word(draft, template, rng, held=False).naming for _ in range(8)} <= {"named", "both"}
