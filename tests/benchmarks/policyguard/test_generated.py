@@ -1,6 +1,10 @@
 """Generated files: equal bytes for equal seeds, balanced, without repeats, and read back as what they say."""
 
+import subprocess
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import orjson
 import pytest
@@ -34,6 +38,27 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(made):
 def test_the_bytes_do_not_depend_on_the_number_of_processes(made):
     rows, _, _ = made
     assert [r.line for r in shards.examples(N, 5, workers=2)] == [r.line for r in rows]
+
+
+@pytest.mark.slow  # starts processes
+def test_no_process_outlives_the_one_that_was_killed(tmp_path):
+    code = (
+        "import sys; from evalkit.benchmarks.policyguard import shards\n"
+        "if __name__ == '__main__':\n"
+        "    rows = shards.examples(10**6, 0, workers=2); next(rows)\n"
+        "    import multiprocessing; print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n"
+        "    for row in rows: pass\n"
+    )
+    script = tmp_path / "many.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as started:
+        pids = [int(p) for p in started.stdout.readline().split()]
+        started.kill()
+    assert len(pids) == 2
+    until = time.monotonic() + 120
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def test_a_set_is_balanced_and_has_no_pair_twice(made):
