@@ -41,7 +41,7 @@ def many(n: int, seed: int = 0, domains=("forum", "maps")) -> list[Scenario]:
         example(
             f"t{i}", rng.choice(POLICIES), [rng.choice(LINKS) for _ in range(rng.randint(2, 9))],
             family=f"p{rng.randrange(max(2, n // 8))}", domain=domains[i % len(domains)],
-            split="train" if i % 2 else "test", cross=("cross", "within")[i // 2 % 2],
+            split="train" if i // 2 % 2 else "test", cross=("cross", "within")[i // 4 % 2],
         )
         for i in range(n)
     ]  # fmt: skip

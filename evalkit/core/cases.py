@@ -45,6 +45,8 @@ class Case:
     """The trajectory goes on after these steps: has it broken the policy yet?"""
     text: str
     """Policy and trajectory in words: what a chat model reads."""
+    name: str = ""
+    """Of the scenario, for messages about it."""
 
     @property
     def policy(self) -> str:
@@ -58,9 +60,10 @@ class Case:
         if self.recorded:
             found = from_messages([Message.model_validate(row) for row in self.rows])
         else:
-            found = from_mappings(self.rows, "world.events")
+            found = from_mappings(self.rows, f"scenario {self.name!r}: world.events")
         if len(found) < len(self.steps) or (len(found) > len(self.steps) and not self.prefix):
-            raise ContentError(f"{len(self.steps)} steps but {len(found)} events: one event for each step")
+            what = f"{len(self.steps)} steps but {len(found)} events: one event for each step"
+            raise ContentError(f"scenario {self.name!r}: {what}")
         return found[: len(self.steps)]
 
 
@@ -84,7 +87,7 @@ def case_of(scenario: Scenario) -> Case:
         raise ContentError(f"{where}: no message of the user: the case in words")
     return Case(
         scenario.policies, tuple(steps), None if rows is None else tuple(rows), events is None, values,
-        PREFIX in scenario.tags, text,
+        PREFIX in scenario.tags, text, scenario.id,
     )  # fmt: skip
 
 

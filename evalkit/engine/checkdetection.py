@@ -39,8 +39,9 @@ async def check(scenarios: ScenarioSet, judges: Sequence[Judge]) -> tuple[int, l
     n = 0
     for scenario in scenarios.read():
         n += 1
-        found += [(scenario.id, "", what) for what in _unfit(scenario)]
-        if scenario.label is None:
+        unfit = [(scenario.id, "case", what) for what in _unfit(scenario)]
+        found += unfit
+        if unfit or scenario.label is None:
             continue
         for target in [*oracles, rules] if _formal(scenario) else oracles:
             trajectory = await play(target, scenario, scenarios.contexts, 0, run_spec)

@@ -10,7 +10,7 @@ from evalkit.core.types import Metric
 from evalkit.engine.corrected import ABOUT as CORRECTED
 from evalkit.engine.measures import ABOUT
 
-_FORM = re.compile(r"^\s*([a-z_]+)\s*(?:\[([^\]]*)\])?\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$")
+_FORM = re.compile(r"^\s*([a-z][a-z0-9_]*)\s*(?:\[([^\]]*)\])?\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
