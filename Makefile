@@ -31,6 +31,8 @@ measure-judge:  ## agreement of the leakage judge with the released CoPriva labe
 	$(PY) tests/judges/measure_leakage.py
 perf-worlds:  ## worlds, scripted dialogues and events of intellagent
 	$(PY) tests/perf/worlds.py
+measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
+	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:

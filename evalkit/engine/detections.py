@@ -43,7 +43,7 @@ ABOUT = {
 }
 """Every metric of a detection run, and what it is."""
 
-SLICES = ("domain", "kind", "length", "cross", PREFIX, "source", "surface", "template", "grade")
+SLICES = ("domain", "kind", "length", "cross", PREFIX, "held", "source", "surface", "template", "grade")
 MOST_VALUES = 16
 """A tag with more values than this is no slice: nobody reads such a table."""
 MAJORITY, FLAGS_ALL = "majority", "flags_all"
