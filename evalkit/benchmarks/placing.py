@@ -1,4 +1,4 @@
-"""Where each policy is put to the test: which twist, in which request, and how. Seeded; makes no rows, words or plans."""
+"""Where each policy is put to the test: which twist, in which request, and how. Seeded; makes no rows or plans."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence

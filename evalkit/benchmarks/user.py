@@ -1,8 +1,8 @@
 """The offline user: plays an event's user by cues, the same way every time. Never sees the gold plan, never judges.
 
 In this order: tells what it knows when a sentence asks for it; insists when refused, as long as it has something left
-to say; agrees when asked to; waits when told to; says so when it has no answer; and otherwise takes the matter as settled
-and goes on to the next.
+to say; agrees when asked to; waits when told to; says so when it has no answer; and otherwise takes the matter as
+settled and goes on to the next.
 """
 
 import re
