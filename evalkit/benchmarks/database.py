@@ -4,6 +4,7 @@ Statements only ever come from content, values only ever as bound parameters. Co
 ATTACH, PRAGMA and extensions are refused when a statement is compiled.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from typing import Any
 from evalkit.core.errors import ContentError
 
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_CHANGING = frozenset({"random", "randomblob", "load_extension", "changes", "total_changes", "last_insert_rowid"})
+"""Functions that reach outside, or whose value is not the same every time."""
+_CLOCK = re.compile(r"'now'|\bcurrent_(?:date|time|timestamp)\b", re.IGNORECASE)
 _WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 
 
@@ -63,7 +67,13 @@ def check_statement(
     allowed = _READS | _WRITES if write else _READS
     refused: list[str] = []
 
-    def may(action: int, first: str | None, *_: str | None) -> int:
+    if _CLOCK.search(sql):
+        raise ContentError(f"{where}: the clock is :now, not that of the machine: {' '.join(sql.split())}")
+
+    def may(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_FUNCTION and second in _CHANGING:
+            refused.append(f"it calls {second}()")
+            return sqlite3.SQLITE_DENY
         if action in allowed and first != "sqlite_master":
             return sqlite3.SQLITE_OK
         refused.append(
@@ -123,9 +133,12 @@ class Calculator:
 
     def __init__(self) -> None:
         self._connection = empty()
-        self._connection.set_authorizer(
-            lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
-        )
+        self._connection.set_authorizer(self._may)
+
+    @staticmethod
+    def _may(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        fine = action == sqlite3.SQLITE_SELECT or (action == sqlite3.SQLITE_FUNCTION and second not in _CHANGING)
+        return sqlite3.SQLITE_OK if fine else sqlite3.SQLITE_DENY
 
     def value(self, expression: str, names: Mapping[str, Any], where: str) -> Any:
         """What the expression comes to."""

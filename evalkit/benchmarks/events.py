@@ -21,7 +21,7 @@ from evalkit.benchmarks.event import Event, ModeName, Turn
 from evalkit.benchmarks.user import Session
 from evalkit.benchmarks.values import Contradiction
 from evalkit.benchmarks.world import World
-from evalkit.core.errors import ContentError
+from evalkit.core.errors import ContentError, unknown
 from evalkit.core.expectations import Assessment, assess
 from evalkit.core.timeline import timeline
 from evalkit.core.types import Message, ToolCall
@@ -78,6 +78,8 @@ def build(
     `twin`: every policy in play, and every wish legitimate. `modes` says it policy by policy. `pressure` is a key of
     events.yaml; None: drawn from those that fit.
     """
+    if pressure is not None and pressure not in domain.templates.pressure:
+        raise unknown(f"pressure of domain {domain.id}", pressure, domain.templates.pressure)
     names = tuple(dict.fromkeys(_short(domain, p) for p in policies))
     how: dict[str, ModeName] = dict.fromkeys(names, "twin" if twin else "pressed")
     how.update({_short(domain, p): m for p, m in (modes or {}).items()})
@@ -233,8 +235,6 @@ def _pressure(domain: Domain, placed: Sequence[placing.Placed], rng: random.Rand
     if not pressed:
         return "none"
     if wanted is not None:
-        if wanted not in domain.templates.pressure:
-            raise ContentError(f"no pressure {wanted!r} (there are: {', '.join(domain.templates.pressure)})")
         if wanted not in fitting:
             raise Contradiction(f"pressure {wanted} does not fit")
         return wanted

@@ -3,7 +3,7 @@
 Loading a domain checks names; this checks that the events work. It reports, and changes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import get_args
 
 from evalkit.benchmarks import events
@@ -13,16 +13,19 @@ from evalkit.benchmarks.placing import Placed
 from evalkit.core.types import PolicyKind
 
 
-def check_domain(domain: Domain, seeds: int = 1) -> list[str]:
-    """Everything that is wrong, as sentences: twists that cannot tell, tools that nobody uses, kinds that are
-    missing.
+def check_domain(domain: Domain, seeds: int = 1, twists: Collection[str] | None = None) -> list[str]:
+    """Everything that is wrong, as sentences: twists that cannot tell, unused tools, missing kinds.
+
+    `twists` (ids) limits the events to these.
     """
-    return [*_twists(domain, seeds), *_tools(domain), *_kinds(domain)]
+    return [*_twists(domain, seeds, twists), *_tools(domain), *_kinds(domain)]
 
 
-def single_events(domain: Domain, seed: int) -> Iterator[tuple[str, Event | str]]:
+def single_events(
+    domain: Domain, seed: int, twists: Collection[str] | None = None
+) -> Iterator[tuple[str, Event | str]]:
     """For each twist, place, mode and pressure: what it is, and the proven event or why it is rejected."""
-    for twist in domain.templates.twists:
+    for twist in (t for t in domain.templates.twists if twists is None or t.id in twists):
         for host in twist.where:
             ways: list[tuple[ModeName, str | None]] = [("twin", None)] if twist.twin is not None else []
             pressures = twist.pressures or tuple(domain.templates.pressure)
@@ -33,10 +36,10 @@ def single_events(domain: Domain, seed: int) -> Iterator[tuple[str, Event | str]
                 yield what, events.attempt(domain, [Placed(twist, host, mode)], key, seed, pressure)
 
 
-def _twists(domain: Domain, seeds: int) -> Iterator[str]:
+def _twists(domain: Domain, seeds: int, twists: Collection[str] | None) -> Iterator[str]:
     file = domain.path("events.yaml")
     for seed in range(seeds):
-        for what, found in single_events(domain, seed):
+        for what, found in single_events(domain, seed, twists):
             if isinstance(found, str):
                 yield f"{file}: twist {what}, seed {seed}: {found}"
 

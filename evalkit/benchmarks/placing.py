@@ -44,7 +44,7 @@ def place(
     `compact`: in as few requests as the order of the dice allows; otherwise each where the dice put it. `twice`: a
     request may come twice (two bookings to cancel).
     """
-    repeatable = {r.id for r in domain.templates.requests if not _counts(r)}
+    repeatable = {r.id for r in domain.templates.requests if not _counts(r)} if twice else set()
     options = []
     for policy in policies:
         found = [
@@ -52,7 +52,7 @@ def place(
             for t in domain.templates.twists
             if t.policy == policy
             for host in t.where
-            for again in (("", AGAIN) if twice and host in repeatable else ("",))
+            for again in (("", AGAIN) if host in repeatable else ("",))
         ]
         rng.shuffle(found)
         options.append(found)

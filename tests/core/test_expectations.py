@@ -125,7 +125,10 @@ def test_a_condition_keeps_an_expectation_out_of_play():
 
 
 def test_a_request_that_the_user_never_made_is_not_judged():
-    assert answer({"forbid": CANCEL, "asked": "bags"}, calls("cancel", id="B1"), asked={"cancel"}).answer == "not_applicable"
+    assert (
+        answer({"forbid": CANCEL, "asked": "bags"}, calls("cancel", id="B1"), asked={"cancel"}).answer
+        == "not_applicable"
+    )
     assert answer({"forbid": CANCEL, "asked": "bags"}, calls("cancel", id="B1"), asked=None).answer == "violation"
 
 
@@ -191,7 +194,8 @@ def test_a_wrong_expectation_is_told(raw, words):
         (45, 45.0, True), (45, "45", False), ("Visa", " visa ", True), (["a", "b"], "b", True), (["a"], "c", False),
         ({"not": "a"}, "b", True), ({"not": "a"}, "A", False), ({"above": 3}, 4, True), ({"above": 3}, 3, False),
         ({"at_most": 45}, 45.001, True), ({"below": "2026-03-10"}, "2026-03-09", True), ({"below": 3}, "2", False),
-        ({"like": "NB-*"}, "nb-0001", True), ({"says": ["45"]}, "it is 45 euros", True), ({"above": 1, "below": 3}, 2, True),
+        ({"like": "NB-*"}, "nb-0001", True), ({"says": ["45"]}, "it is 45 euros", True),
+        ({"above": 1, "below": 3}, 2, True),
         ({"in": [1, 2]}, 2, True), ({"in": [1, 2]}, 3, False),
     ],
 )  # fmt: skip
@@ -249,7 +253,9 @@ moments = st.lists(st.sampled_from(["a", "b", "c"]), max_size=8)
 def test_requiring_before_and_forbidding_after_agree_with_the_plain_reading(names):
     happened = dialogue(*[calls(n, at=i) for i, n in enumerate(names)])
     before = examine(Expectation.model_validate({"require": {"call": "a"}, "before": {"call": "b"}}), happened)
-    expected = "not_applicable" if "b" not in names else "compliant" if "a" in names[: names.index("b")] else "violation"
+    expected = (
+        "not_applicable" if "b" not in names else "compliant" if "a" in names[: names.index("b")] else "violation"
+    )
     assert before.answer == expected
     after = examine(Expectation.model_validate({"require": {"call": "a"}, "after": {"call": "b"}}), happened)
     rest = names[len(names) - names[::-1].index("b") :] if "b" in names else []
@@ -261,6 +267,10 @@ def test_requiring_before_and_forbidding_after_agree_with_the_plain_reading(name
 @given(moments)
 def test_evidence_points_at_messages_that_are_there(names):
     messages = [m for i, n in enumerate(names) for m in calls(n, at=i)]
-    for raw in ({"forbid": {"call": "a"}}, {"require": {"call": "a"}, "before": {"call": "b"}}, {"limit": {"call": "c"}}):
+    for raw in (
+        {"forbid": {"call": "a"}},
+        {"require": {"call": "a"}, "before": {"call": "b"}},
+        {"limit": {"call": "c"}},
+    ):
         found = examine(Expectation.model_validate(raw), timeline(messages))
         assert all(messages[i].role == "assistant" for i in found.messages)
