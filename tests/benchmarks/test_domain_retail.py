@@ -300,6 +300,23 @@ def test_addresses_of_two_customers_are_never_the_same(retail):
         assert other["name"] in event.user.asks[0].text
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("Refund of order {order}: 5-7 working days.", "compliant"),
+        ("You get the money for {order} in five to seven working days.", "compliant"),
+        ("You get the money in five to seven working days.", "violation"),
+        ("The money for order {order} comes soon.", "violation"),
+    ],
+)
+def test_order_and_days_are_told_together(retail, words, expected):
+    event = built(retail, "money-takes-days", twist="money-takes-days@cancel")
+    order = row(event, "orders")["id"]
+    old = next(t.say for t in event.gold if "five to seven" in t.say)
+    plan = replaced(event.gold, old, words.format(order=order))
+    assert outcome(retail, event, plan, "money-takes-days") == expected
+
+
 # the tools: they refuse what cannot be done, and nothing that only may not be done
 
 
