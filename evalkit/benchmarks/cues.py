@@ -35,13 +35,17 @@ def read(sentence: str, head: str = "") -> Reading:
     text, lead = _plain(sentence), _plain(head)
     own = tuple(name for name, pattern in _STRONG if pattern.search(text))
     if not own and not _HEDGE.search(text):
-        own = tuple(name for name, pattern in _WEAK if pattern.search(text))
+        main = main_clause(text)
+        own = tuple(name for name, pattern in _WEAK if pattern.search(main if name in _OF_MAIN_CLAUSE else text))
     if not own and _imperative(text):
         own = ("imperative",)
     given = (lead_in(head),) if head and not own else ()
     cues = () if _NOT_A_RULE.search(text) else own or tuple(g for g in given if g)
     whole = f"{lead.rstrip(': ')} {text}" if given and cues else text
-    return Reading(cues, kind_of(whole), challenge_of(whole), severity_of(whole), category_of(whole))
+    kind = kind_of(text if own else whole)
+    if cues and not own and kind in ("obligation", "prohibition"):
+        kind = _KIND_OF_LEAD.get(cues[0], kind)
+    return Reading(cues, kind, challenge_of(whole), severity_of(whole), category_of(whole))
 
 
 @lru_cache(maxsize=1024)
@@ -52,7 +56,11 @@ def lead_in(head: str) -> str:
 
 
 def kind_of(text: str) -> PolicyKind:
-    """One of the six kinds. The first that fits, from the most special to the most general."""
+    """One of the six kinds; the first that fits, from the most special to the most general.
+
+    A rule that forbids stays a prohibition when a condition trails it ("cannot be cancelled unless insured"); one that
+    starts with its condition is conditional.
+    """
     text = _plain(text)
     if _DISCLOSE.search(text) and _RESTRAINT.search(text) and not _NOT_GROUNDED.search(text):
         return "non_disclosure"
@@ -60,11 +68,17 @@ def kind_of(text: str) -> PolicyKind:
         return "ordering"
     if _BOUND.search(text):
         return "limit"
-    if _CONDITION.search(text):
+    forbids = bool(_NEGATIVE.search(main_clause(text)) or _EXCLUSIVE.search(text))
+    if _LEADING.search(text) or (_CONDITION.search(text) and not forbids):
         return "conditional"
     if _QUANTITY.search(text):
         return "limit"
-    return "prohibition" if _NEGATIVE.search(text) else "obligation"
+    return "prohibition" if forbids else "obligation"
+
+
+def main_clause(text: str) -> str:
+    """The text without the clause of condition or time that it starts with, and without "unless ..." and "even if ..."."""
+    return _TRAILING.sub("", _FRONTED.sub("", text))
 
 
 def challenge_of(text: str) -> int:
@@ -123,14 +137,16 @@ def _plain(text: str) -> str:
 
 
 def _imperative(text: str) -> bool:
-    """Whether a clause starts with a verb that tells somebody to do something."""
-    clauses = re.split(r"[,;:]\s+(?:and |then |or |but )?|\s+(?:and|then)\s+then\s+|\)\s+", text)
-    return any(_COMMAND.match(c) for c in clauses if i_can_start(c))
+    """Whether a clause tells somebody to do something: the first one, or one after a condition ("If it is late, say so").
 
-
-def i_can_start(clause: str) -> bool:
-    """Whether a clause is long enough to be a command; "check" alone is a noun as well."""
-    return len(clause.split()) >= 2
+    Two words are not enough: "issue date" is a noun.
+    """
+    for part in re.split(r"[;:]\s+", text):
+        first, *later = re.split(r"(?:,\s+|\)\s+)(?:and |then |or |but |please )*", part)
+        clauses = [first, *later] if _SUBORDINATE.match(part) else [first]
+        if len(part.split()) > 2 and any(_COMMAND.match(c) for c in clauses):
+            return True
+    return False
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
@@ -141,14 +157,17 @@ _BE = r"(?:is|are|be|been|was|were)"
 _NOT = r"(?:not|n't|never|no longer|neither)"
 _COMMAND = re.compile(
     r"^(?:please |first |then |next |also |politely |kindly |immediately |instead |simply |only |always |never |"
-    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)})\b(?! (?:is|are|was|were|of|has|have|will|may|can)\b)"
+    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)})\b(?! (?:(?:is|are|was|were|of|has|have|will|may|can)\b|\())"
+)
+_SUBORDINATE = re.compile(
+    r"^(?:if|when|whenever|where|while|before|after|once|until|unless|for|in|on|with|without|should|to|during|at|from|upon|instead)\b"
 )
 _HEDGE = _any(
-    r"\b(?:usually|mostly|typically|often|sometimes|rarely|about|around|roughly|nearly|almost|on average|generally "
-    r"speaking|tend to|for example|for instance)\b"
+    r"\b(?:usually|mostly|typically|often|sometimes|rarely|on average|generally speaking|tend to|for example|for instance)\b",
+    rf"\b(?:about|around|roughly|nearly|almost|approximately) {N}",
 )
 _NOT_A_RULE = _any(
-    r"\?$", r"^(?:for example|for instance|e\.g\.)", r"^none\W*$", r"\bmust have been\b", r"^you are an? \w+ "
+    r"\?$", r"^(?:for example|for instance|e\.g\.)", r"^none\W*$", r"\bmust have been\b", r"^you are an? \w+ ", rf"^there (?:is|are) (?:{N} )?[^,]*:"
 )
 _STRONG = (
     ("must", _any(r"\b(?:must|shall|ought to)\b", r"\b(?:have|has|having) to\b", r"\bneeds?(?: not)? to\b")),
@@ -181,13 +200,14 @@ _STRONG = (
             r"\bexcluded from\b", r"\brefrain from\b", r"\b(?:may|shall|will|must|can) under no\b",
         ),
     ),
-    ("required", _any(r"\b(?:required|requires?|mandatory|obligatory|compulsory)\b", r"\bneeds? (?:an?|the|prior|written)\b")),
+    ("required", _any(r"\b(?:required|requires?|mandatory|obligatory|compulsory)\b", r"\bneeds? (?:an? |the |prior |written |\w+'s )+(?:approval|consent|permission|confirmation|agreement|signature)\b")),
     ("is to", _any(rf"\b{_BE} (?:not )?to be \w+", r"\b(?:agent|assistant|you|customer|user)s? (?:is|are) (?:not )?to [a-z]+")),
     ("make sure", _any(r"\b(?:make|be) (?:sure|certain)\b", r"\bensure\b", r"\bresponsib\w+ (?:for|of|to)\b")),
     ("at most", _any(r"\bat (?:the )?(?:most|least)\b", r"\b(?:no|not) (?:more|less|fewer|later|longer|earlier|greater|larger) than\b",
                      r"\b(?:limited|capped|restricted) (?:to|at)\b", r"\b(?:upper|lower|maximum|minimum|max)\b.*" + N,
                      r"\bonce (?:per|a|in)\b", r"\bone .*\bat a time\b", r"\bcan .* up to\b", r"\bat most\b", r"\b(?:does|do|must|should) not exceed\b")),
-    ("unless", _any(r"\bunless\b", r"\bif,? and only if\b", r"\bonly (?:if|when|after|once|where|in case|on condition)\b")),
+    ("unless", _any(r"\bunless\b", r"\bif,? and only if\b", r"\bonly (?:if|when|after|once|where|in case|on condition)\b",
+                    r"(?:^|, )only [a-z]+ .*\b(?:if|when|after|once|where|to)\b")),
     ("takes precedence", _any(r"\b(?:takes? precedence|overrid\w+|overrul\w+|prevails?|supersedes?)\b")),
 )  # fmt: skip
 _WEAK = (
@@ -200,7 +220,8 @@ _WEAK = (
                    rf"(?:the (?:first|last) )?{N}(?: \w+){{0,2}}? (?:\w+ )?(?:minutes?|hours?|days?|weeks?|months?|years?|times?|attempts?|messages?)\b",
                    rf"{N}[\w %]{{0,12}} or (?:less|fewer|more|older|younger)\b", rf"\b{N} (?:\w+ ){{0,3}}(?:per|each|a) (?:order|customer|booking|account|year|month|day|person|passenger|conversation|item)\b",
                    rf"\btakes? (?:up to )?{N}\b", rf"\b(?:have|has|get|gets|receives?) {N} (?:\w+ )?(?:days?|weeks?|months?|hours?|years?)\b")),
-    ("amount", _any(MONEY)),
+    ("amount", _any(MONEY, rf"{N} free\b", rf"{N} (?:\w+ ){{1,4}}for each\b")),
+    ("negated passive", _any(r"\b(?:is|are) not (?:\w+ly )?\w+(?:ed|en|ne|ld|nt|de)\b")),
     ("ruled passive", _any(rf"\b{_BE} (?:then |first |also |only |immediately |automatically |not )?(?:{ABOUT})\b")),
     ("stays", _any(r"\b(?:stays?|remains?) (?:as|the same|internal|private|unchanged|valid|in force|with|confidential|open|closed)\b")),
     ("refund goes", _any(r"\brefunds?\b.* (?:go(?:es)?|paid|made|issued|sent|credited|returned|processed)\b", r"\b(?:goes?|passed?) to the\b.*\b(?:team|lead|manager|desk|office|department|supervisor)\b")),
@@ -210,33 +231,38 @@ _WEAK = (
                         r"\b(?:without|no) (?:refund|charge|fee|cost|compensation)s?\b")),
     ("will", _any(r"\bwill (?:only|not be|never|always|be (?:refunded|charged|credited|issued|applied|waived|billed|declined|refused|cancelled))\b")),
     ("except", _any(r"\b(?:except|regardless of|irrespective of|provided that|on condition that|even if|even when)\b")),
-    ("role does", _any(rf"^(?:an?|the|every|all|each)? ?{AGENT} (?:\w+ly )?(?:handles?|serves?|asks?|offers?|gives?|transfers?|uses?|keeps?|checks?|confirms?|verif(?:y|ies)|"
+    ("role does", _any(rf"^(?!we )(?:an?|the|every|all|each)? ?{AGENT} (?:\w+ly )?(?:handles?|serves?|asks?|offers?|gives?|transfers?|uses?|keeps?|checks?|confirms?|verif(?:y|ies)|"
                        r"answers?|speaks?|explains?|refuses?|declines?|informs?|collects?|records?|escalates?|reports?|waits?|takes?|follows?|treats?|applies|apply|stops?|closes?)\b")),
     ("avoid", _any(r"^avoid\b", r"\bstrictly\b", r"\bat (?:their|the customer's|its) own\b")),
 )  # fmt: skip
+_OF_MAIN_CLAUSE = frozenset({"ruled passive", "negated passive", "stays", "entitled"})
+_KIND_OF_LEAD: dict[str, PolicyKind] = {
+    "negative lead-in": "prohibition", "conditional lead-in": "conditional", "permission with terms": "conditional",
+}  # fmt: skip
 _LEADS = (
     ("negative lead-in", _any(r"\b(?:must|may|shall|should|can|are|is|do|does|will) (?:not|never)\b", r"\b(?:cannot|never|don't|can't|prohibited|forbidden|excluded|not allowed|avoid)\b")),
     ("lead-in", _any(r"\b(?:must|shall|should|ought|required?|requires|needs? to|has to|have to|always|ensure|make sure)\b", r"\bonly (?:if|when|after)\b")),
-    ("conditional lead-in", _any(r"^(?:if|when|whenever|where|unless|for|in case|once|after|before|in the event)\b.*:$",
+    ("conditional lead-in", _any(r"^(?:if|when|whenever|where|unless|for (?!each|example|instance|more)|in case|once|after|before|in the event)\b.*:$",
                                  r"\b(?:if|when|unless|where|once|provided)\b[^,]*:$", r"\b(?:conditions?|criteria|exceptions?)\b")),
     ("permission with terms", _any(r"\bmay (?!be (?:because|due))", r"\b(?:eligible|allowed|permitted|entitled|accept(?:ed|able)?)\b")),
     ("rules", _any(r"\b(?:rules?|guidelines?|requirements?|obligations?|steps|procedure|do(?:es)? the following|limits?|keep .* in mind)\b")),
 )  # fmt: skip
 _DISCLOSE = _any(
-    r"\b(?:disclos\w*|reveal\w*|divulg\w*|leak\w*|confidential\w*|secrets?|shar(?:e|es|ed|ing)|read out|repeat\w*|give out|"
-    r"giv\w+ (?:away|out)|expos\w+|pass(?:ed)? on|internal|private|privacy)\b",
-    r"\b(?:tell|telling|told|show|showing|shown|mention\w*|provide|confirm|discuss\w*)\b.*\b(?:other|another|third|personal|card|passwords?|"
-    r"account numbers?|notes|who|whose|whether|diagnos\w+|salary|address)\b",
+    r"\b(?:disclos\w*|reveal\w*|divulg\w*|leak\w*|confidential\w*|secrets?|read out|give out|giv\w+ (?:away|out)|expos\w+)\b",
+    r"\b(?:shar(?:e|es|ed|ing)|repeat\w*|pass(?:ed|es)? on|private)\b(?!.* flights?\b)", r"\bstays? (?:internal|private)\b", r"\binternal\b.*\b(?:information|notes?|polic\w+)\b",
+    r"\b(?:tell|telling|told|say|show|showing|shown|mention\w*|confirm|discuss\w*|give|read|name|talk)\b.*\b(?:other (?:customer|user|passenger|patient|person|people|member|client)s?|"
+    r"another (?:customer|user|passenger|patient|person|member|client)|third part\w+|passports?|card numbers?|passwords?|account numbers?|phone|e-?mail|"
+    r"notes|who\b|whose|whether|how many|diagnos\w+|salary|date of birth|home address)\b",
 )  # fmt: skip
 _RESTRAINT = _any(
     r"\b(?:not|never|cannot|no|nobody|without|only|forbidden|prohibited|confidential|internal|stays?|private|refuse|decline|except|unless|secret|neither|nor|refrain)\b|n't\b"
 )
 _NOT_GROUNDED = _any(r"\bnot (?:provided|in|found|from) (?:by|the|in)\b", r"\bmade? up\b", r"\binvent", r"\b(?:opinions?|subjective)\b")
 _ORDER = _any(
-    r"^(?:before|after|prior to|once|until|only after|first|as soon as|upon)\b(?! (?:that|this|all),?)(?!.*\bfor a fee\b)",
-    r"\b(?:before|prior to|until) (?:(?:the|any|a|an|you|it|they|this|that|he|she|making|opening|[a-z]+ing|anything) )",
-    r"\b(?:must|should|shall|to|has|have|needs to|is|are) first\b", r"\bfirst\b.*\bthen\b", r"\bonly after\b", r"\b(?:once|after) (?:the|you|they|a|it|[a-z]+ing) ",
-    r"\bbefore [a-z]+ing\b", r"\bfirst (?:described|confirmed|verified|checked|asked|obtained)\b", r"^(?:first|next|then|finally),? ", r"\bsteps?\b.*\border\b",
+    rf"\b(?:before|prior to)\b(?! {N})(?! (?:departure|that|this|arrival|midnight|noon|\d))(?!.{{0,40}}\bfor a fee)",
+    r"\buntil (?:the|you|it|they|he|she|a|an|[a-z]+ing|[a-z]+ (?:has|have|is|are))\b(?!.*\b(?:hours?|days?) before)",
+    r"\b(?:must|should|shall|to|has|have|is|are|agent|assistant|you) first\b", r"\bfirst\b.*\bthen\b", r"\bonly (?:after|once)\b",
+    r"\bfirst (?:described|confirmed|verified|checked|asked|obtained)\b", r"^(?:first|next|finally),? ", r"\bsteps?\b.*\border\b", r"\bif .*\bask\b.*\bbefore\b",
 )  # fmt: skip
 _UNIT = r"(?:minutes?|hours?|days?|weeks?|months?|years?|business|working|calendar|hrs?|%|percent|kg|words|characters|items?|passengers?|nights?)"
 _BOUND = _any(
@@ -247,9 +273,16 @@ _BOUND = _any(
 )  # fmt: skip
 _QUANTITY = _any(MONEY, rf"\b{N} (?:\w+ )?{_UNIT}\b", rf"\bonly {N}\b", rf"^{N} ", rf"\b{N} \w+ (?:per|each|for each)\b")
 _CONDITION = _any(
-    r"\b(?:if|when|whenever|unless|provided|in case|in the event|as long as|only when|otherwise|except|whether|where the|should a|even|regardless|depending)\b",
-    r"\bfor (?:gold|silver|regular|premium|basic|new|existing|business|members?|any other)\b", r"\b(?:with|without) (?:the|their|a|prior) \w+ (?:consent|approval)\b",
+    r"(?<!even )\b(?:if|when|whenever|provided|in case|in the event|as long as|otherwise|should a)\b", r"\b(?:unless|except|depending)\b",
+    r"\b(?:for|of) (?:gold|silver|regular|premium|basic|new|existing|business|members?|any other|children|customers? with|customers? who)\b", r"\bonly (?:together )?with\b",
+    r"\b(?:with|without) (?:the|their|a|prior) \w+ (?:consent|approval)\b",
 )  # fmt: skip
+_LEADING = _any(r"^(?:[\w ]{1,30}: )?(?:if|when|whenever|where|unless|in case|in the event|otherwise|should|for (?!each|every|example|all))\b",
+                r"^(?:[\w ]{1,30}: )?(?:after|once|as soon as|upon)\b.*,(?!.*\b(?:not|never|cannot|no longer)\b)", r"\bonly (?:if|when|where|in case)\b", r"\bif,? and only if\b")
+_FRONTED = re.compile(r"^(?:if|when|whenever|where|while|after|once|until|unless|as soon as|should|for|in|on|at|from|before)\b[^,]*,\s*(?:then )?")
+_TRAILING = re.compile(r",?\s*\b(?:unless|even if|even when|if|when|as long as|provided|except)\b.*$")
+_EXCLUSIVE = _any(r"\b(?:can|may|is|are|must|should|will) (?:be )?(?:\w+ )?only\b(?! (?:if|when|after|once|in case|where|with|together))", r"^(?:\w+ )?only (?:on|to|for|from|in|by|the)\b",
+                  r"\bonly[.!]?$", r"^\w+ only (?:on|to|for|from|in|by|the)\b", r"\b(?:stays?|remains?) (?:as|the same|unchanged)\b")
 _EXCEPTION = _any(
     r"\b(?:unless|except\w*|regardless|irrespective|even (?:if|when|though)|notwithstanding|otherwise|however|instead|despite|other than|but not|overrid\w+|overrul\w+|precedence)\b"
 )

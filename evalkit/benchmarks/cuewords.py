@@ -5,15 +5,15 @@ import re
 IMPERATIVES = tuple(
     """
     accept acknowledge act add address advise agree allow always announce answer apologi[sz]e apply approve ask assess assign
-    assist attach avoid base be begin block book break bring calculate call cancel celebrate charge check choose cite
-    clarify close collect compare complete comply confirm connect consider contact continue convey correct create
+    assist attach avoid base be begin block book break bring calculate call cancel celebrate change charge check choose cite
+    clarify close collect compare compensate complete comply confirm connect consider contact continue convey correct create
     credit deactivate decline deduct defer delete deliver deny describe determine direct discuss dismiss display document
     double-check encourage end enter escalate establish estimate evaluate exchange exit explain
     express file fill find flag follow forward gather get give go greet guide hand handle help hold honou?r identify
     ignore include inform insist inspect invite invoke issue keep leave let limit list listen locate lock log look
-    maintain make match mention monitor name never note notify obtain offer open order pass pause pay perform permit
+    maintain make match mention monitor move never note notify obtain offer open order pass pause pay perform permit
     place point prefer prepare present prevent prioriti[sz]e proceed process promise protect prove provide put quote
-    read reassure recommend record redact redirect reduce refer refrain refund refuse register reinforce reissue reject
+    read reassure rebook recommend record redact redirect reduce refer refrain refund refuse register reinforce reissue reject
     release remember remind remove repeat replace reply report request require reschedule reset resolve respect respond
     restart restrict return reveal review revoke route run save say schedule search select send separate serve set share
     show sign speak split state stay stop store submit suggest summari[sz]e suspend switch take tell terminate thank

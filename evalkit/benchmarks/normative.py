@@ -117,7 +117,7 @@ def _candidates(read: Sequence[Passage], title: str) -> Iterator[_Candidate]:
 
 
 def _read(p: Passage) -> cues.Reading:
-    head = next((h for h in reversed(p.heads) if cues.lead_in(h)), "")
+    head = "" if p.heads[-1:] == ("",) else next((h for h in reversed(p.heads) if cues.lead_in(h)), "")
     reading = cues.read(p.text, head)
     if p.kind == "row" and not reading.normative:
         cells = [c.partition(": ")[2] or c for c in p.text.split("; ")]
@@ -138,14 +138,14 @@ def _alternatives(lead: Passage, read: Sequence[Passage], title: str) -> _Candid
 
 
 def _bare(p: Passage) -> str:
-    return " ".join([*p.heads, p.text])
+    return " ".join([*filter(None, p.heads), p.text])
 
 
 def _text(p: Passage, before: Passage | None, title: str) -> str:
     """The words with what they need to be understood: lead-ins, the sentence before, the label, the heading."""
     said = p.text
     if p.kind == "item" and p.heads:
-        said = f"{' '.join(h.rstrip(':') + ':' for h in p.heads)} {said}"
+        said = f"{' '.join(h.rstrip(':') + ':' for h in p.heads if h)} {said}"
     low = said.lower()
     if p.label and not low.startswith(p.label.lower()) and not _covered(p.label, said):
         said = f"{p.label}: {said}"

@@ -54,7 +54,7 @@ class Passage:
     label: str = ""
     """The run-in label of its block: "Payment" for every sentence of "Payment: ... ...". """
     heads: tuple[str, ...] = ()
-    """The lead-ins of the lists that it is an item of, outermost first, with their colon."""
+    """The lead-ins of the lists that it is in, outermost first, with their colon; a last "" where its own has none."""
     series: int = 0
     """The number of its list; 0 where it is in none."""
     rank: int = 0
@@ -85,6 +85,8 @@ class _Head:
     indent: int
     text: str
     item: bool
+    series: int
+    """The number of the list that it leads in to."""
 
 
 def passages(document: str) -> list[Passage]:
@@ -181,7 +183,7 @@ class _Reader:
         open_end = text.endswith(":") or (not after.gap and text[-1:] not in _ENDS and after.kind == "item")
         if not deeper or not open_end:
             return 0
-        self.heads.append(_Head(block.indent, text if text.endswith(":") else f"{text}:", block.kind == "item"))
+        self.heads.append(_Head(block.indent, text if text.endswith(":") else f"{text}:", block.kind == "item", self.series + 1))
         return self.series + 1 if after.kind == "item" else 0
 
     def _close(self, block: _Block) -> None:
@@ -209,7 +211,10 @@ class _Reader:
     def _heads(self, block: _Block | None) -> tuple[str, ...]:
         if block is not None and block.kind == "paragraph" and not block.indent:
             return ()
-        return tuple(h.text for h in self.heads)
+        found = tuple(h.text for h in self.heads)
+        inner = self.lists[-1][1] if self.lists else 0
+        aside = block is not None and block.kind == "item" and self.heads and self.heads[-1].series != inner
+        return (*found, "") if aside else found
 
 
 def _label(raw: str) -> tuple[str, bool]:
