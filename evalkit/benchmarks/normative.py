@@ -21,6 +21,8 @@ SAME = 0.85
 """Share of words in common, in the same order, from which two sentences say the same."""
 ID_WORDS = 5
 GENERAL = "general"
+HEADING_WORDS = 4
+"""Most words of a heading that is put before a sentence that does not name its matter."""
 
 _ANY_OF = re.compile(r"\b(?:any|one|either|some|at least one) of\b")
 _BACKWARD = re.compile(
@@ -28,6 +30,7 @@ _BACKWARD = re.compile(
     r"the same|both|all other|any other|for any other|credits above that|if (?:not|so|it is not|they do|it does))\b"
 )
 _NUMBERING = re.compile(r"^(?:\d+(?:\.\d+)*[.)]?|[ivxIVX]+[.)]|[A-Z][.)])\s+")
+_PHRASE = re.compile(r"^(?:who|what|when|how|why|where|before|after|if|you|we|our|always|never)\b")
 _GENERIC = re.compile(
     r"\b(?:polic\w+|rules?|guidelines?|general\w*|overview|introduction|basics?|domain|principles?|instructions?|conduct|tone|about|"
     r"getting started|important|notes?|scope|role|handbook|guide|privacy|safety|security)\b"
@@ -152,9 +155,15 @@ def _text(p: Passage, before: Passage | None, title: str) -> str:
     if before is not None and before.kind != "label" and not p.leads and _BACKWARD.match(p.text.lower()):
         said = f"{before.text} {said}"
     heading = next((_NUMBERING.sub("", s).strip() for s in reversed(p.section) if s != title), "")
-    if heading and not _GENERIC.search(heading.lower()) and not _covered(heading, said):
+    if heading and _names_a_matter(heading) and not _covered(heading, said):
         said = f"{heading}: {said}"
     return said
+
+
+def _names_a_matter(heading: str) -> bool:
+    """Whether a heading is a name that helps ("Cancelling"), not a phrase or a word for any rule ("Who you talk to")."""
+    low = heading.lower()
+    return len(low.split()) <= HEADING_WORDS and not _GENERIC.search(low) and not _PHRASE.match(low)
 
 
 def _covered(name: str, said: str) -> bool:

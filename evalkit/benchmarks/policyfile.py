@@ -133,3 +133,14 @@ def policies(entries: Iterable[PolicyEntry], domain: str = "") -> tuple[Policy, 
         )
         for e in entries
     )
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole: the old one stays until the new one is there."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as e:
+        raise ContentError(f"{path}: {e.strerror or e}") from e
