@@ -21,10 +21,14 @@ perf:  ## overhead against a bare aiohttp loop, latency, memory; prints ratios
 	$(PY) tests/perf/overhead.py
 perf-judge:
 	$(PY) tests/perf/judge_speed.py
+perf-graph:  ## 200 policies to a graph, 1,000 sets, picture and GraphML; prints seconds
+	$(PY) tests/perf/graph_speed.py
+measure-policies:  ## recall and precision of the offline extraction of policies on annotated documents
+	$(PY) tests/benchmarks/measure_policies.py
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph measure-policies measure-judge robust wheel

@@ -52,7 +52,8 @@ class Asked:
         cost = self.cost(price)
         paid = "cost not known (give --price IN,OUT)" if cost is None else f"${cost:.4f}"
         return [
-            f"{self.calls} calls ({self.cached} from the cache), {self.prompt_tokens:,} + {self.completion_tokens:,} tokens, {paid}",
+            f"{self.calls} calls ({self.cached} from the cache), {self.prompt_tokens:,} + {self.completion_tokens:,} "
+            f"tokens, {paid}",
             *(f"no usable answer {n} times: {kind}" for kind, n in sorted(self.failures.items())),
         ]
 
@@ -136,7 +137,7 @@ def json_in(answer: str) -> list[Any]:
 
 
 def _messages(prompt: Prompt, fill: Mapping[str, str], seed: int) -> tuple[Message, ...]:
-    """The prompt filled in; `{nonce}` is a mark that no text filled in can contain, since it is a hash over them all."""
+    """The prompt filled in; `{nonce}` is a mark that no text filled in can contain: a hash over them all."""
     whole = "\0".join([str(seed), prompt.version, *(f"{k}={fill[k]}" for k in sorted(fill))])
     values = {**fill, "nonce": hashlib.sha256(whole.encode()).hexdigest()[:20]}
     pattern = re.compile(r"\{(" + "|".join(map(re.escape, values)) + r")\}")

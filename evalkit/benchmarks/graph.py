@@ -54,7 +54,9 @@ class PolicyGraph:
             "components": nx.number_connected_components(graph),
             "isolated": [self.entries[i].id for i, d in degrees.items() if d == 0],
             "density": round(nx.density(graph), 3),
-            "mean_weight": round(sum(r.weight for r in self.relations) / len(self.relations), 3) if self.relations else None,
+            "mean_weight": round(sum(r.weight for r in self.relations) / len(self.relations), 3)
+            if self.relations
+            else None,
             "same_text": [[self.entries[i].id, self.entries[j].id] for i, j in sorted(self.same)],
         }
 
@@ -65,7 +67,14 @@ def networkx_graph(graph: PolicyGraph) -> Any:
     found = nx.Graph(name=graph.name)
     for i, e in enumerate(graph.entries):
         found.add_node(
-            i, id=e.id, text=e.words, kind=e.kind, category=e.category, flow=e.flow, challenge=e.challenge, severity=e.severity
+            i,
+            id=e.id,
+            text=e.words,
+            kind=e.kind,
+            category=e.category,
+            flow=e.flow,
+            challenge=e.challenge,
+            severity=e.severity,
         )
     for r in graph.relations:
         found.add_edge(r.a, r.b, weight=r.weight, kind=r.kind, source=graph.entries[r.a].id, why="; ".join(r.why))

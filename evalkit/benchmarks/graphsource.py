@@ -61,7 +61,8 @@ def about_tools(entries: Sequence[PolicyEntry], tools: Sequence[str]) -> tuple[P
     """The policies with the tools that their words name: "cancel a booking" is about cancel_booking."""
     words = {tool: set(likeness.terms(re.sub(r"[_\W]+", " ", tool))) for tool in tools}
     return tuple(
-        e if e.tools else e.model_copy(update={"tools": _named(set(likeness.terms(e.words)), e.words, words)}) for e in entries
+        e if e.tools else e.model_copy(update={"tools": _named(set(likeness.terms(e.words)), e.words, words)})
+        for e in entries
     )
 
 

@@ -26,7 +26,8 @@ HEADING_WORDS = 4
 
 _ANY_OF = re.compile(r"\b(?:any|one|either|some|at least one) of\b")
 _BACKWARD = re.compile(
-    r"^(?:\w+ ){0,3}?(?:this|these|those|they|it|its|their|them|such|otherwise|however|instead|in (?:that|this|every|such|other) cases?|"
+    r"^(?:\w+ ){0,3}?(?:this|these|those|they|it|its|their|them|such|otherwise|however|instead|"
+    r"in (?:that|this|every|such|other) cases?|"
     r"the same|both|all other|any other|for any other|credits above that|if (?:not|so|it is not|they do|it does))\b"
 )
 _NUMBERING = re.compile(r"^(?:\d+(?:\.\d+)*[.)]?|[ivxIVX]+[.)]|[A-Z][.)])\s+")
@@ -52,7 +53,8 @@ class Found:
         kinds = Counter(e.kind for e in self.entries)
         listed = ", ".join(f"{n} {k}" for k, n in sorted(kinds.items(), key=lambda x: (-x[1], x[0])))
         return [
-            f"{self.passages} sentences, items and rows, {self.normative} of them normative; {self.merged} said twice and merged",
+            f"{self.passages} sentences, items and rows, {self.normative} of them normative; "
+            f"{self.merged} said twice and merged",
             f"{len(self.entries)} policies: {listed or 'none'}",
         ]
 
@@ -130,7 +132,7 @@ def _read(p: Passage) -> cues.Reading:
 
 
 def _alternatives(lead: Passage, read: Sequence[Passage], title: str) -> _Candidate | None:
-    """ "... if any of the following is true:" is one policy with all its alternatives, beside that of each."""
+    """A lead-in like "... if any of the following is true:" is one policy with all its alternatives, beside that of each."""
     reading = cues.read(lead.text)
     items = [p for p in read if p.series == lead.leads]
     if not items or not reading.normative or not _ANY_OF.search(lead.text.lower()):
@@ -161,7 +163,7 @@ def _text(p: Passage, before: Passage | None, title: str) -> str:
 
 
 def _names_a_matter(heading: str) -> bool:
-    """Whether a heading is a name that helps ("Cancelling"), not a phrase or a word for any rule ("Who you talk to")."""
+    """Whether a heading is a name that helps ("Cancelling"), not a phrase ("Who you talk to") or a word for any rule."""
     low = heading.lower()
     return len(low.split()) <= HEADING_WORDS and not _GENERIC.search(low) and not _PHRASE.match(low)
 
@@ -188,7 +190,9 @@ def _tokens(text: str) -> list[str]:
     return [stem(w) for w in WORD.findall(fold(text).text)]
 
 
-_HARD = frozenset("not never no cannot only unless except before after without can't don't until".split())
+_HARD = frozenset({
+    "not", "never", "no", "cannot", "only", "unless", "except", "before", "after", "without", "can't", "don't", "until",
+})  # fmt: skip
 
 
 def _hard(tokens: Sequence[str]) -> list[str]:
@@ -200,7 +204,9 @@ def _entry(
 ) -> PolicyEntry:
     start, end = first.passage.start, first.end
     flow = flow_of(first.passage.section, title)
-    words = [w for w in WORD.findall(fold(first.passage.text).text) if w not in STOPWORDS][:ID_WORDS]
+    said = WORD.findall(fold(first.passage.text).text)
+    telling = [w for w in said if w not in STOPWORDS]
+    words = (telling if len(telling) > 2 else said)[:ID_WORDS]
     quote = document[start:end]
     return PolicyEntry(
         id=identifier(" ".join(words), "policy", taken),

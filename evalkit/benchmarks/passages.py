@@ -177,13 +177,20 @@ class _Reader:
         text = plain(raw)
         if after is None or after.kind not in ("item", "row"):
             return 0
-        if block.kind == "item" and after.kind == "item" and after.marker != block.marker and after.indent == block.indent:
+        if (
+            block.kind == "item"
+            and after.kind == "item"
+            and after.marker != block.marker
+            and after.indent == block.indent
+        ):
             self.sublist = (block.indent, after.marker)
         deeper = block.kind == "paragraph" or after.indent > block.indent or self.sublist[1] == after.marker
         open_end = text.endswith(":") or (not after.gap and text[-1:] not in _ENDS and after.kind == "item")
         if not deeper or not open_end:
             return 0
-        self.heads.append(_Head(block.indent, text if text.endswith(":") else f"{text}:", block.kind == "item", self.series + 1))
+        self.heads.append(
+            _Head(block.indent, text if text.endswith(":") else f"{text}:", block.kind == "item", self.series + 1)
+        )
         return self.series + 1 if after.kind == "item" else 0
 
     def _close(self, block: _Block) -> None:
@@ -295,7 +302,7 @@ def _begin(document: str, lines: list[tuple[int, int]], i: int, gap: bool, open_
     atx = _ATX.match(line)
     if atx:
         return _Block("heading", start + atx.start(2), start + atx.end(2), level=len(atx[1]))
-    if _UNDERLINE.match(line) and i and document[slice(*lines[i - 1])].strip() or _RULE.match(line):
+    if (_UNDERLINE.match(line) and i and document[slice(*lines[i - 1])].strip()) or _RULE.match(line):
         return _Block("paragraph", 1, 0)
     below = document[slice(*lines[i + 1])] if i + 1 < len(lines) else ""
     quoted = _QUOTED.match(line)

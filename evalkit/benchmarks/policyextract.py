@@ -68,8 +68,8 @@ class Extraction:
             return []
         mean = sum(self.stability) / len(self.stability)
         return [
-            f"{len(self.sizes)} extractions of {', '.join(map(str, self.sizes))} policies: on average {mean:.0%} of the policies of "
-            f"two extractions are in both (lowest {min(self.stability):.0%}); the first is written"
+            f"{len(self.sizes)} extractions of {', '.join(map(str, self.sizes))} policies: on average {mean:.0%} of the "
+            f"policies of two extractions are in both (lowest {min(self.stability):.0%}); the first is written"
         ]
 
 
@@ -84,9 +84,7 @@ async def extract(document: str, source: str, target: Target, *, seed: int = 0, 
     first = rounds[0]
     first.asked = asker.asked
     first.sizes = [len(r.entries) for r in rounds]
-    first.stability = [
-        agreement(a.entries, b.entries) for n, a in enumerate(rounds) for b in rounds[n + 1 :]
-    ]
+    first.stability = [agreement(a.entries, b.entries) for n, a in enumerate(rounds) for b in rounds[n + 1 :]]
     return first
 
 
@@ -122,7 +120,9 @@ async def _round(document: str, source: str, asker: Asker, prompts: Prompts, num
     jobs = [(flow, piece) for flow in flows for piece in pieces]
     answers = await asyncio.gather(
         *(
-            asker.ask(prompts.policies, {"document": p, "flow": f, "flows": ", ".join(flows)}, _proposals, round_=number)
+            asker.ask(
+                prompts.policies, {"document": p, "flow": f, "flows": ", ".join(flows)}, _proposals, round_=number
+            )
             for f, p in jobs
         )
     )
@@ -184,7 +184,9 @@ def _entry(document: str, source: str, flow: str, raw: dict[str, Any], taken: Se
             kind=raw["kind"],
             quote=document[at[0] : at[1]],
             text=text,
-            category=" ".join(category.lower().split())[:40] if isinstance(category, str) and category.strip() else "general",
+            category=" ".join(category.lower().split())[:40]
+            if isinstance(category, str) and category.strip()
+            else "general",
             flow=flow,
             challenge=challenge,
             source=Span(source=source, start=at[0], end=at[1]),
@@ -200,12 +202,17 @@ def _supported(text: str, document: str) -> bool:
 
 
 def _one(a: PolicyEntry, b: PolicyEntry) -> bool:
-    """Whether two policies are the same rule: the same numbers, and alike in words; less alike where they quote one place."""
+    """Whether two policies are the same rule: the same numbers, like words; less alike will do where they quote one place."""
     x, y = likeness.terms(a.words), likeness.terms(b.words)
     if sorted(t for t in x if t.isdigit()) != sorted(t for t in y if t.isdigit()):
         return False
     shared = len(set(x) & set(y)) / max(1, len(set(x) | set(y)))
-    overlap = a.source is not None and b.source is not None and a.source.start < b.source.end and b.source.start < a.source.end
+    overlap = (
+        a.source is not None
+        and b.source is not None
+        and a.source.start < b.source.end
+        and b.source.start < a.source.end
+    )
     if overlap and shared >= MERGE / 2:
         return True
     return shared >= MERGE and difflib.SequenceMatcher(None, x, y, autojunk=False).ratio() >= MERGE

@@ -104,7 +104,9 @@ def misplaced(document: str, entries: Iterable[PolicyEntry]) -> Iterable[str]:
 def dump(entries: Sequence[PolicyEntry], source: Source | None, notes: Sequence[str] = ()) -> str:
     """The file as text: notes as comments, then the policies. Reads back as the same records."""
     data: dict[str, Any] = {"document": source.model_dump(mode="json")} if source is not None else {}
-    data["policies"] = [{"id": e.id, "kind": e.kind, **e.model_dump(mode="json", exclude_defaults=True)} for e in entries]
+    data["policies"] = [
+        {"id": e.id, "kind": e.kind, **e.model_dump(mode="json", exclude_defaults=True)} for e in entries
+    ]
     return "".join(f"# {' '.join(line.split())}\n" for line in notes) + content.dump_yaml(data)
 
 

@@ -97,7 +97,9 @@ def _jobs(chosen: Sequence[Relation]) -> list[tuple[int, list[int]]]:
         others[r.a].append(r.b)
         others[r.b].append(r.a)
     return [
-        (one, sorted(found)[k : k + BATCH]) for one, found in sorted(others.items()) for k in range(0, len(found), BATCH)
+        (one, sorted(found)[k : k + BATCH])
+        for one, found in sorted(others.items())
+        for k in range(0, len(found), BATCH)
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from evalkit.benchmarks import cues, likeness
 from evalkit.benchmarks.normative import GENERAL
 from evalkit.benchmarks.policyfile import PolicyEntry
+from evalkit.core.text import WORD, fold, stem, unmask
 
 EdgeKind = Literal["co-occurs", "conflicts", "depends-on", "overrides"]
 Likeness = Callable[[int, int], float]
@@ -61,7 +62,9 @@ def same_text(entries: Sequence[PolicyEntry], alike: Likeness | None = None) -> 
     for i in range(len(entries)):
         for j in range(i + 1, len(entries)):
             close = read.words[i] == read.words[j] or (
-                read.alike(i, j) >= SAME_TEXT and read.numbers[i] == read.numbers[j] and read.forbids[i] == read.forbids[j]
+                read.alike(i, j) >= SAME_TEXT
+                and read.numbers[i] == read.numbers[j]
+                and read.forbids[i] == read.forbids[j]
             )
             if close:
                 found.add((i, j))
@@ -94,7 +97,10 @@ class _Read:
             terms=[frozenset(t) for t in listed],
             numbers=[frozenset(t for t in d if t.isdigit()) for d in listed],
             idf=likeness.rarity(listed),
-            forbids=[e.kind in ("prohibition", "non_disclosure") or cues.negative(w) for e, w in zip(entries, words, strict=True)],
+            forbids=[
+                e.kind in ("prohibition", "non_disclosure") or cues.negative(w)
+                for e, w in zip(entries, words, strict=True)
+            ],
             excepts=[cues.exception(w) for w in words],
             clause=[
                 frozenset(likeness.terms(cues.temporal_clause(w))) if e.kind == "ordering" else frozenset()
@@ -113,7 +119,8 @@ def _relation(read: _Read, i: int, j: int) -> Relation:
         f"same part: {a.flow}": FLOW * (a.flow == b.flow and a.flow != GENERAL),
         "belongs to all parts": EVERYWHERE * (GENERAL in (a.flow, b.flow)),
         f"alike {alike:.2f}": ALIKE * alike,
-        f"about {', '.join(sorted(common, key=lambda t: (-read.idf[t], t))[:3])}": SHARED * _overlap(read, common, i, j),
+        f"about {', '.join(_spoken(a.words, sorted(common, key=lambda t: (-read.idf[t], t))[:3]))}": SHARED
+        * _overlap(read, common, i, j),
         f"tool {', '.join(tools)}": TOOL if tools else 0.0,
     }
     weight = round(1 - math.prod(1 - c for c in chances.values()), 3)
@@ -149,6 +156,12 @@ def _covers(read: _Read, clause: frozenset[str], target: int) -> bool:
 
 def _common(read: _Read, i: int, j: int) -> frozenset[str]:
     return read.terms[i] & read.terms[j] - read.numbers[i]
+
+
+def _spoken(text: str, stems: Sequence[str]) -> list[str]:
+    """The words of the text that have these stems, for people to read."""
+    words = WORD.findall(unmask(fold(text).text))
+    return [next((w for w in words if stem(w) == s), s) for s in stems]
 
 
 def _overlap(read: _Read, common: frozenset[str], i: int, j: int) -> float:

@@ -30,7 +30,10 @@ class Pool:
 
     @classmethod
     def of(
-        cls, challenges: Sequence[int], weights: Mapping[tuple[int, int], float], apart: frozenset[tuple[int, int]] = frozenset()
+        cls,
+        challenges: Sequence[int],
+        weights: Mapping[tuple[int, int], float],
+        apart: frozenset[tuple[int, int]] = frozenset(),
     ) -> "Pool":
         """From weights of pairs; a pair that is `apart` (says the same) is no edge."""
         near: list[dict[int, float]] = [{} for _ in challenges]
@@ -254,9 +257,7 @@ def _shut(walker: Walker, level: int, found: Sample) -> bool:
     return False
 
 
-def _start(
-    walker: Walker, found: Sample, pairs: Sequence[tuple[int, int]], stuck: set[int], at_least: int
-) -> int:
+def _start(walker: Walker, found: Sample, pairs: Sequence[tuple[int, int]], stuck: set[int], at_least: int) -> int:
     order = [i for i in range(len(walker.pool.challenges)) if i not in stuck]
     least = min(found.counts[i] for i in order)
     if least < at_least:

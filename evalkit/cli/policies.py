@@ -1,4 +1,4 @@
-"""`evalkit generate policies` and `evalkit graph`: from a document to policies to their graph. Parses, calls, prints."""
+"""`evalkit generate policies` and `evalkit graph`: from a document to policies, to a graph. Parses, calls, prints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from evalkit.core.errors import ContentError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.benchmarks.graph import PolicyGraph
-    from evalkit.benchmarks.walks import Sample
     from evalkit.core.protocols import Target
 
 Model = Annotated[
-    str | None, typer.Option("--model", help="Ask a model: openai/NAME, smollm2, http://HOST:PORT/v1#NAME, ... Default: none.")
+    str | None,
+    typer.Option("--model", help="Ask a model: openai/NAME, smollm2, http://HOST:PORT/v1#NAME, ... Default: none."),
 ]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="An OpenAI-compatible server.")]
 Seed = Annotated[int, typer.Option(help="Seed of all that is drawn.")]
@@ -37,7 +37,9 @@ def generate_policies(
     out: Annotated[Path, typer.Option(help="The policies.yaml to write.")],
     model: Model = None,
     base_url: BaseUrl = None,
-    extractions: Annotated[int, typer.Option(min=1, help="With a model: find so many times and print how far they agree.")] = 1,
+    extractions: Annotated[
+        int, typer.Option(min=1, help="With a model: find so many times and print how far they agree.")
+    ] = 1,
     seed: Seed = 0,
     price: Price = None,
     no_cache: NoCache = False,
@@ -57,7 +59,9 @@ def generate_policies(
     from evalkit.engine.prepare import parse_price
 
     if model is None and extractions > 1:
-        raise UsageError("--extractions compares answers of a model: give --model; without one every extraction is the same")
+        raise UsageError(
+            "--extractions compares answers of a model: give --model; without one every extraction is the same"
+        )
     text = content.read_text(document)
     paid = parse_price(price)
     if model is None:
@@ -76,7 +80,14 @@ def generate_policies(
     for line in [*lines, f"{out}: review it, then evalkit graph {out}"]:
         say(line)
     if json_:
-        print_json({"document": str(document), "out": str(out), "policies": [e.model_dump(mode="json") for e in entries], "notes": lines})
+        print_json(
+            {
+                "document": str(document),
+                "out": str(out),
+                "policies": [e.model_dump(mode="json") for e in entries],
+                "notes": lines,
+            }
+        )
 
 
 def graph(
@@ -87,10 +98,14 @@ def graph(
     difficulty: Annotated[str | None, typer.Option(help="Difficulties to draw, as 2-10 (sum of challenges).")] = None,
     at_least: Annotated[int, typer.Option(min=0, help="Every policy in at least so many sets.")] = 1,
     sets_out: Annotated[Path | None, typer.Option(help="Write the sets, one JSON document a line.")] = None,
-    similarity: Annotated[str, typer.Option(help="How alike policies are: by words, or by minilm (embeddings).")] = "words",
+    similarity: Annotated[
+        str, typer.Option(help="How alike policies are: by words, or by minilm (embeddings).")
+    ] = "words",
     model: Model = None,
     base_url: BaseUrl = None,
-    keep: Annotated[float, typer.Option(min=0.0, max=1.0, help="With a model: ask about this share of the pairs.")] = 0.5,
+    keep: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With a model: ask about this share of the pairs.")
+    ] = 0.5,
     seed: Seed = 0,
     price: Price = None,
     no_cache: NoCache = False,
@@ -109,7 +124,9 @@ def graph(
     found = graphsource.load(source)
     for note in found.notes:
         say(note)
-    made, lines = _graph(found.name, found.entries, similarity, model, base_url, keep, seed, no_cache, parse_price(price))
+    made, lines = _graph(
+        found.name, found.entries, similarity, model, base_url, keep, seed, no_cache, parse_price(price)
+    )
     for line in lines:
         say(line)
     levels = _levels(difficulty, made)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from evalkit import __version__, content
 from evalkit.benchmarks import graph as graphs
 from evalkit.benchmarks.graph import PolicyGraph
+from evalkit.benchmarks.policyfile import PolicyEntry
 from evalkit.benchmarks.relations import Relation
 from evalkit.benchmarks.walks import Sample
 from evalkit.reports import html
@@ -57,11 +58,14 @@ def lines(document: dict[str, Any], central: Sequence[tuple[str, float]]) -> Ite
     if central:
         yield f"  {'central':10} {', '.join(f'{i} ({w:g})' for i, w in central)}"
     if d["same_text"]:
-        yield f"  {'same text':10} {len(d['same_text'])} pairs say the same and are never in one set: {_pairs(d['same_text'])}"
+        same = d["same_text"]
+        yield f"  {'same text':10} {len(same)} pairs say the same and are never in one set: {_pairs(same)}"
     low, high = d["difficulty"]
     yield f"{d['sets']} sets of difficulty {low} to {high}, all exact, no two the same"
     yield f"  {'sets':10} {_listed(d['sets_by_difficulty'])}"
-    yield f"  {'policies':10} {d['covered']} of {d['policies']} in at least {d['at_least']} sets" + _uncovered(d["uncovered"])
+    yield f"  {'policies':10} {d['covered']} of {d['policies']} in at least {d['at_least']} sets" + _uncovered(
+        d["uncovered"]
+    )
     yield f"  {'pairs':10} {d['pairs']} of {d['pairs_possible']} pairs that can meet are in some set"
     for why in d["unreachable"].values():
         yield f"  {'':10} {why}"
@@ -100,17 +104,28 @@ def _packed(graph: PolicyGraph, sample: Sample, seed: int) -> str:
     """The data as JSON that can stand in a script element, whatever the policies say."""
     places = graphs.layout(graph, seed)
     nodes = [
-        {
-            "id": html.clean(e.id), "text": html.clean(e.words), "quote": html.clean(" ".join(e.quote.split())), "kind": e.kind, "flow": html.clean(e.flow),
-            "category": html.clean(e.category), "challenge": e.challenge, "severity": e.severity, "sets": sample.counts[i],
-            "tools": [html.clean(t) for t in e.tools],
-            "span": [e.source.start, e.source.end] if e.source else None, "x": x, "y": y,
-        }
+        {**_node(e), "sets": sample.counts[i], "x": x, "y": y}
         for i, (e, (x, y)) in enumerate(zip(graph.entries, places, strict=True))
-    ]  # fmt: skip
+    ]
     edges = [[r.a, r.b, r.weight, r.kind, [html.clean(w) for w in r.why]] for r in drawn(graph.relations, len(nodes))]
-    text = json.dumps({"nodes": nodes, "edges": edges, "all": len(graph.relations)}, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(
+        {"nodes": nodes, "edges": edges, "all": len(graph.relations)}, ensure_ascii=True, separators=(",", ":")
+    )
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _node(entry: PolicyEntry) -> dict[str, Any]:
+    words = {
+        "id": entry.id, "text": entry.words, "quote": " ".join(entry.quote.split()), "kind": entry.kind,
+        "flow": entry.flow, "category": entry.category,
+    }  # fmt: skip
+    return {
+        **{name: html.clean(text) for name, text in words.items()},
+        "challenge": entry.challenge,
+        "severity": entry.severity,
+        "tools": [html.clean(t) for t in entry.tools],
+        "span": [entry.source.start, entry.source.end] if entry.source else None,
+    }
 
 
 def _environment() -> Environment:
@@ -138,4 +153,3 @@ def _uncovered(found: dict[str, int], most: int = 5) -> str:
         return ""
     more = f", and {len(found) - most} more" if len(found) > most else ""
     return "; too seldom: " + ", ".join(f"{i} ({n})" for i, n in list(found.items())[:most]) + more
-

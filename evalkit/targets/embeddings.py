@@ -17,7 +17,9 @@ def embed(texts: Sequence[str]) -> list[list[float]]:
     """One unit vector of 384 numbers for each text; the mean over its tokens."""
     path = models.path("minilm")
     if path is None:
-        raise UsageError("MiniLM is not installed: evalkit models pull minilm (or compare by words: --similarity words)")
+        raise UsageError(
+            "MiniLM is not installed: evalkit models pull minilm (or compare by words: --similarity words)"
+        )
     torch, transformers = _packages()
     from tokenizers import Tokenizer
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from evalkit.benchmarks import normative
 
 HERE = Path(__file__).resolve().parent
-KINDS = {"N": "non_disclosure", "P": "prohibition", "O": "obligation", "R": "ordering", "C": "conditional", "L": "limit"}
+KINDS = {
+    "N": "non_disclosure",
+    "P": "prohibition",
+    "O": "obligation",
+    "R": "ordering",
+    "C": "conditional",
+    "L": "limit",
+}
 _MARK = re.compile(r"⟦(.)\|(.*?)⟧", re.DOTALL)
 
 
