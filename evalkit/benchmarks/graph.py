@@ -6,7 +6,7 @@ which sets are drawn in walks.py; the picture is drawn by reports/graphpage.py.
 
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,10 +108,10 @@ def graphml(graph: PolicyGraph) -> str:
 
 def central(graph: PolicyGraph, n: int) -> Sequence[tuple[str, float]]:
     """The policies that meet most others: id and summed weight."""
-    weights: Counter[int] = Counter()
+    weights: defaultdict[int, float] = defaultdict(float)
     for r in graph.relations:
-        weights[r.a] += r.weight  # type: ignore[assignment]
-        weights[r.b] += r.weight  # type: ignore[assignment]
+        weights[r.a] += r.weight
+        weights[r.b] += r.weight
     ranked = sorted(weights, key=lambda i: (-weights[i], i))[:n]
     return [(graph.entries[i].id, round(weights[i], 2)) for i in ranked]
 

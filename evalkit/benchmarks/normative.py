@@ -21,6 +21,8 @@ SAME = 0.85
 """Share of words in common, in the same order, from which two sentences say the same."""
 ID_WORDS = 5
 GENERAL = "general"
+ROOT = 6
+"""Letters by which two words are taken for forms of one: cancel, cancelling."""
 HEADING_WORDS = 4
 """Most words of a heading that is put before a sentence that does not name its matter."""
 
@@ -33,7 +35,8 @@ _BACKWARD = re.compile(
 _NUMBERING = re.compile(r"^(?:\d+(?:\.\d+)*[.)]?|[ivxIVX]+[.)]|[A-Z][.)])\s+")
 _PHRASE = re.compile(r"^(?:who|what|when|how|why|where|before|after|if|you|we|our|always|never)\b")
 _GENERIC = re.compile(
-    r"\b(?:polic\w+|rules?|guidelines?|general\w*|overview|introduction|basics?|domain|principles?|instructions?|conduct|tone|about|"
+    r"\b(?:polic\w+|rules?|guidelines?|general\w*|overview|introduction|basics?|domain|principles?|instructions?|conduct|"
+    r"tone|about|"
     r"getting started|important|notes?|scope|role|handbook|guide|privacy|safety|security)\b"
 )
 _QUANTITY = re.compile(r"\d|\b(?:none|no|free|not|only|one|two|three|four|five|yes|never|always|unlimited)\b")
@@ -132,7 +135,7 @@ def _read(p: Passage) -> cues.Reading:
 
 
 def _alternatives(lead: Passage, read: Sequence[Passage], title: str) -> _Candidate | None:
-    """A lead-in like "... if any of the following is true:" is one policy with all its alternatives, beside that of each."""
+    """A lead-in "... if any of the following is true:" as one policy with all alternatives, beside that of each."""
     reading = cues.read(lead.text)
     items = [p for p in read if p.series == lead.leads]
     if not items or not reading.normative or not _ANY_OF.search(lead.text.lower()):
@@ -151,11 +154,10 @@ def _text(p: Passage, before: Passage | None, title: str) -> str:
     said = p.text
     if p.kind == "item" and p.heads:
         said = f"{' '.join(h.rstrip(':') + ':' for h in p.heads if h)} {said}"
-    low = said.lower()
-    if p.label and not low.startswith(p.label.lower()) and not _covered(p.label, said):
-        said = f"{p.label}: {said}"
     if before is not None and before.kind != "label" and not p.leads and _BACKWARD.match(p.text.lower()):
         said = f"{before.text} {said}"
+    if p.label and not _covered(p.label, said):
+        said = f"{p.label}: {said}"
     heading = next((_NUMBERING.sub("", s).strip() for s in reversed(p.section) if s != title), "")
     if heading and _names_a_matter(heading) and not _covered(heading, said):
         said = f"{heading}: {said}"
@@ -163,19 +165,21 @@ def _text(p: Passage, before: Passage | None, title: str) -> str:
 
 
 def _names_a_matter(heading: str) -> bool:
-    """Whether a heading is a name that helps ("Cancelling"), not a phrase ("Who you talk to") or a word for any rule."""
+    """Whether a heading is a name that helps ("Cancelling"), no phrase ("Who you talk to") and no word for any rule."""
     low = heading.lower()
     return len(low.split()) <= HEADING_WORDS and not _GENERIC.search(low) and not _PHRASE.match(low)
 
 
 def _covered(name: str, said: str) -> bool:
     """Whether the words of a heading or label stand in the sentence already."""
-    wanted = {stem(w) for w in WORD.findall(fold(name).text) if w not in STOPWORDS}
-    return not wanted or bool(wanted & {stem(w) for w in WORD.findall(fold(said).text)})
+    wanted = {stem(w)[:ROOT] for w in WORD.findall(fold(name).text) if w not in STOPWORDS}
+    return not wanted or bool(wanted & {stem(w)[:ROOT] for w in WORD.findall(fold(said).text)})
 
 
 def _same(a: _Candidate, b: _Candidate) -> bool:
     """Whether two sentences state the same rule: the same words in the same order, numbers and denials included."""
+    if a.passage.start < b.end and b.passage.start < a.end:  # a list of alternatives and one of them
+        return False
     if a.bare == b.bare:
         return not _BACKWARD.match(a.passage.text.lower())
     x, y = _tokens(a.bare), _tokens(b.bare)

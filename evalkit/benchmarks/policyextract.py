@@ -67,9 +67,10 @@ class Extraction:
         if not self.stability:
             return []
         mean = sum(self.stability) / len(self.stability)
+        sizes = ", ".join(map(str, self.sizes))
         return [
-            f"{len(self.sizes)} extractions of {', '.join(map(str, self.sizes))} policies: on average {mean:.0%} of the "
-            f"policies of two extractions are in both (lowest {min(self.stability):.0%}); the first is written"
+            f"{len(self.sizes)} extractions of {sizes} policies: on average {mean:.0%} of the policies of two are "
+            f"in both (lowest {min(self.stability):.0%}); the first is written"
         ]
 
 
@@ -202,7 +203,7 @@ def _supported(text: str, document: str) -> bool:
 
 
 def _one(a: PolicyEntry, b: PolicyEntry) -> bool:
-    """Whether two policies are the same rule: the same numbers, like words; less alike will do where they quote one place."""
+    """Whether two policies are one rule: the same numbers, like words; fewer like words where they quote one place."""
     x, y = likeness.terms(a.words), likeness.terms(b.words)
     if sorted(t for t in x if t.isdigit()) != sorted(t for t in y if t.isdigit()):
         return False

@@ -115,7 +115,10 @@ async def _ask(
             return None
         found = {}
         for row in rows:
-            number, score = (row.get("number"), row.get("score")) if isinstance(row, dict) else (None, None)
+            if not isinstance(row, dict):
+                continue
+            number: Any = row.get("number")
+            score: Any = row.get("score")
             if _whole(number, 1, len(others)) and _whole(score, 0, TOP):
                 kind = row.get("relation")
                 found[others[number - 1]] = (score / TOP, kind if kind in _KINDS else "co-occurs")

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 STEPS = 20_000
 """Sets looked at for one draw before the search is given up; a search that ends sooner without a set is a proof."""
-NEW_PAIR = 3.0
+NEW_PAIR = 9.0
 """How much likelier a walk goes to a policy that makes only new pairs."""
 
 Outcome = frozenset[int] | str
@@ -262,7 +262,7 @@ def _start(walker: Walker, found: Sample, pairs: Sequence[tuple[int, int]], stuc
     least = min(found.counts[i] for i in order)
     if least < at_least:
         return walker.random.choice([i for i in order if found.counts[i] == least])
-    return walker.random.choices(order, [1 + walker.fresh[i] for i in order])[0]
+    return walker.random.choices(order, [0.1 + walker.fresh[i] for i in order])[0]
 
 
 def _with(walker: Walker, found: Sample, levels: Sequence[int], start: int) -> tuple[int, frozenset[int]] | None:

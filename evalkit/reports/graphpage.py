@@ -52,7 +52,8 @@ def sets_jsonl(graph: PolicyGraph, sample: Sample) -> str:
 def lines(document: dict[str, Any], central: Sequence[tuple[str, float]]) -> Iterator[str]:
     """The figures in words."""
     d = document
-    yield f"{d['name']}: {d['policies']} policies, {d['edges']} edges (weights by {d['weights']}), {d['components']} parts"
+    by = d["weights"]
+    yield f"{d['name']}: {d['policies']} policies, {d['edges']} edges (weights by {by}), {d['components']} parts"
     for title, key in (("kinds", "kinds"), ("flows", "flows"), ("relations", "relations"), ("challenge", "challenges")):
         yield f"  {title:10} {_listed(d[key])}"
     if central:
