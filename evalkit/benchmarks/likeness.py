@@ -16,7 +16,7 @@ Vector = Mapping[str, float]
 def terms(text: str) -> list[str]:
     """The stems that carry content, numerals included, in order, repetitions kept."""
     words = WORD.findall(unmask(fold(text).text))
-    return [stem(w) for w in words if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
+    return [_root(stem(w)) for w in words if w not in STOPWORDS and (len(w) > 1 or w.isdigit())]
 
 
 def rarity(documents: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -44,6 +44,11 @@ def dense_cosine(a: Sequence[float], b: Sequence[float]) -> float:
     dot = sum(x * y for x, y in zip(a, b, strict=True))
     norm = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
     return min(1.0, max(0.0, dot / norm)) if norm else 0.0
+
+
+def _root(stemmed: str) -> str:
+    """The stem "cancell" of "cancelled" as "cancel"."""
+    return stemmed[:-1] if len(stemmed) > 4 and stemmed.endswith("ll") else stemmed
 
 
 def _unit(vector: dict[str, float]) -> Vector:

@@ -16,6 +16,9 @@ STEPS = 20_000
 NEW_PAIR = 9.0
 """How much likelier a walk goes to a policy that makes only new pairs."""
 
+NEEDED = 10.0
+"""How much likelier it goes to one that has not been drawn as often as asked for."""
+
 Outcome = frozenset[int] | str
 """A set of policies, or why there is none."""
 
@@ -81,10 +84,8 @@ class Sample:
     possible: int = 0
     """Pairs that fit into the highest difficulty asked for."""
 
-    @property
-    def levels(self) -> Counter[int]:
-        """Difficulty to number of sets."""
-        return Counter(level for level, _ in self.sets)
+    levels: Counter[int] = field(default_factory=Counter)
+    """Difficulty to number of sets."""
 
 
 class Walker:
@@ -98,6 +99,8 @@ class Walker:
         self.closed: dict[tuple[int, int | None], str] = {}
         self.met: list[set[int]] = [set() for _ in pool.challenges]
         """With whom each policy has been in a set."""
+        self.need = [0] * len(pool.challenges)
+        """How often each policy is still to be drawn."""
         self.fresh = [len(found) for found in pool.near]
         """How many of its pairs no set has yet."""
         self._available: list[tuple[int, ...]] = [()] * len(pool.challenges)
@@ -135,6 +138,7 @@ class Walker:
         self.drawn.add(found)
         members = sorted(found)
         for n, i in enumerate(members):
+            self.need[i] -= 1
             for j in members[n + 1 :]:
                 if j not in self.met[i]:
                     self.met[i].add(j)
@@ -211,7 +215,7 @@ class _Search:
             if j in inside or pool.challenges[j] > rest or (pool.apart and not pool.apart[j].isdisjoint(inside)):
                 continue
             fresh = sum([j not in met for met in mets]) / len(members)
-            weight = weights[j] / len(members) * (1 + NEW_PAIR * fresh)
+            weight = weights[j] / len(members) * (1 + NEW_PAIR * fresh) * (NEEDED if walker.need[j] > 0 else 1)
             keyed.append((walker.random.random() ** (1 / weight), j))
         keyed.sort(reverse=True)
         return [j for _, j in keyed]
@@ -227,22 +231,27 @@ def sample(
     whole difficulty has no (more) sets.
     """
     walker, found = Walker(pool, seed, steps), Sample()
+    walker.need = [at_least] * len(pool.challenges)
     pairs = [(i, j) for i, j in pool.pairs() if pool.challenges[i] + pool.challenges[j] <= max(levels, default=0)]
     found.possible = len(pairs)
     open_levels = [level for level in dict.fromkeys(levels) if not _shut(walker, level, found)]
     stuck: set[int] = set()
-    while len(found.sets) < n and open_levels and len(stuck) < len(pool.challenges):
-        start = _start(walker, found, pairs, stuck, at_least)
-        outcome = _with(walker, found, open_levels, start)
-        if outcome is None:
-            stuck.add(start)
-            continue
+    while len(found.sets) < n and open_levels:
+        wanted = [i for i, times in enumerate(walker.need) if times > 0 and i not in stuck]
+        if wanted:
+            start = _most_wanted(walker, wanted)
+            outcome = _with(walker, found, open_levels, start)
+            if outcome is None:
+                stuck.add(start)
+                continue
+        else:
+            outcome = _of_the_rarest(walker, found, open_levels)
+            if outcome is None:
+                continue
         level, members = outcome
         found.sets.append((level, tuple(sorted(members))))
+        found.levels[level] += 1
         found.counts.update(members)
-    for level in open_levels:
-        if found.levels[level] < n // max(1, len(open_levels)) and len(found.sets) < n:
-            found.unreachable[level] = f"only {found.levels[level]} sets of difficulty {level}"
     found.uncovered = {i: found.counts[i] for i in range(len(pool.challenges)) if found.counts[i] < at_least}
     found.pairs = sum(j in walker.met[i] for i, j in pairs)
     return found
@@ -257,12 +266,24 @@ def _shut(walker: Walker, level: int, found: Sample) -> bool:
     return False
 
 
-def _start(walker: Walker, found: Sample, pairs: Sequence[tuple[int, int]], stuck: set[int], at_least: int) -> int:
-    order = [i for i in range(len(walker.pool.challenges)) if i not in stuck]
-    least = min(found.counts[i] for i in order)
-    if least < at_least:
-        return walker.random.choice([i for i in order if found.counts[i] == least])
-    return walker.random.choices(order, [0.1 + walker.fresh[i] for i in order])[0]
+def _most_wanted(walker: Walker, wanted: Sequence[int]) -> int:
+    most = max(walker.need[i] for i in wanted)
+    return walker.random.choice([i for i in wanted if walker.need[i] == most])
+
+
+def _of_the_rarest(walker: Walker, found: Sample, levels: list[int]) -> tuple[int, frozenset[int]] | None:
+    """A set of the difficulty that has fewest so far, from a policy with new pairs; a difficulty without is closed."""
+    level = min(levels, key=lambda x: (found.levels[x], x))
+    challenges = walker.pool.challenges
+    starts = [i for i, c in enumerate(challenges) if c <= level and (level, i) not in walker.closed]
+    start = walker.random.choices(starts, [0.1 + walker.fresh[i] for i in starts])[0] if starts else None
+    outcome = walker.draw(level, start)
+    if not isinstance(outcome, str):
+        return level, outcome
+    if start is None:
+        levels.remove(level)
+        found.unreachable[level] = outcome
+    return None
 
 
 def _with(walker: Walker, found: Sample, levels: Sequence[int], start: int) -> tuple[int, frozenset[int]] | None:
