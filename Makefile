@@ -22,9 +22,9 @@ perf:  ## overhead against a bare aiohttp loop, latency, memory; prints ratios
 perf-judge:
 	$(PY) tests/perf/judge_speed.py
 perf-graph:  ## 200 policies to a graph, 1,000 sets, picture and GraphML; prints seconds
-	$(PY) tests/perf/graph_speed.py
+	$(PY) -m tests.perf.graph_speed
 measure-policies:  ## recall and precision of the offline extraction of policies on annotated documents
-	$(PY) tests/benchmarks/measure_policies.py
+	$(PY) -m tests.benchmarks.measure_policies
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way

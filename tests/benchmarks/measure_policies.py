@@ -1,4 +1,4 @@
-"""How well the offline baseline finds policies: `python tests/benchmarks/measure_policies.py FILE...`.
+"""How well the offline baseline finds policies: `python -m tests.benchmarks.measure_policies FILE...`.
 
 Prints, for each annotated document (normative passages in ⟦K|...⟧, K the first letter of the kind, R for ordering),
 the recall, precision and agreement of kinds, and what was missed or wrong. Without files: the two under tests/.
@@ -71,10 +71,13 @@ def main(paths):
         document = annotated(path.read_text(encoding="utf-8"))
         hit, missed, false, kinds, n = score(document)
         same = sum(p[2] == k for p, k in kinds)
-        print(
-            f"{path.name}: recall {len(hit)}/{len(document.places)} = {len(hit) / len(document.places):.1%}, precision "
-            f"{n - len(false)}/{n} = {1 - len(false) / n:.1%}, kinds {same}/{len(kinds)} = {same / max(1, len(kinds)):.1%}"
-        )
+        figures = {
+            "recall": (len(hit), len(document.places)),
+            "precision": (n - len(false), n),
+            "kinds": (same, len(kinds)),
+        }
+        listed = (f"{name} {k}/{of} = {k / max(1, of):.1%}" for name, (k, of) in figures.items())
+        print(f"{path.name}: {', '.join(listed)}")
         for p in missed:
             print("  missed:", repr(document.text[p[0] : p[1]]))
         for s in false:

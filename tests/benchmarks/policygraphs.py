@@ -9,13 +9,17 @@ def entry(id_, text, kind="obligation", **more):
     return PolicyEntry(id=id_, kind=kind, text=text, **more)
 
 
+_CHANGE = {"flow": "changing", "tools": ("change_booking",)}
 DESK = (
-    entry("verify", "Before you open or change a booking, verify the identity of the traveller.", "ordering", challenge=2),
+    entry("verify", "Before you open or change a booking, verify the traveller's identity.", "ordering", challenge=2),
     entry("cancel-day", "A booking can be cancelled within 24 hours.", "limit", flow="cancelling", challenge=2),
-    entry("cancel-basic", "A basic booking cannot be cancelled.", "prohibition", flow="cancelling", challenge=1),
-    entry("cancel-ill", "A basic booking can be cancelled even so, unless the traveller is well.", "conditional", flow="cancelling", challenge=3),
-    entry("change-fee", "Change a booking for a fee of $40.", "limit", flow="changing", challenge=2, tools=("change_booking",)),
-    entry("change-route", "The route of a booking may not change.", "prohibition", flow="changing", challenge=1, tools=("change_booking",)),
+    entry("cancel-basic", "A basic booking cannot be cancelled.", "prohibition", flow="cancelling"),
+    entry(
+        "cancel-ill", "A basic booking can be cancelled even so, unless the traveller is well.", "conditional",
+        flow="cancelling", challenge=3,
+    ),
+    entry("change-fee", "Change a booking for a fee of $40.", "limit", challenge=2, **_CHANGE),
+    entry("change-route", "The route of a booking may not change.", "prohibition", **_CHANGE),
     entry("bags", "Surfboards travel in the hold.", flow="luggage"),
     entry("kind", "Be kind.", challenge=1),
 )  # fmt: skip

@@ -77,7 +77,9 @@ def test_a_domain_of_the_content_path_is_found_by_name(tmp_path, monkeypatch):
 
 def test_the_tools_of_a_domain_are_given_to_the_policies_that_name_them(tmp_path):
     policyfile.write(tmp_path / "policies.yaml", policyfile.dump(DESK, None))
-    (tmp_path / "tools.yaml").write_text("tools: [{name: cancel_booking, about: x}, {name: note, about: y}]", encoding="utf-8")
+    (tmp_path / "tools.yaml").write_text(
+        "tools: [{name: cancel_booking, about: x}, {name: note, about: y}]", encoding="utf-8"
+    )
     found = graphsource.load(str(tmp_path))
     tools = {e.id: e.tools for e in found.entries}
     assert tools["cancel-basic"] == ("cancel_booking",)

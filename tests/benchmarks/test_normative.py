@@ -61,7 +61,9 @@ def test_a_heading_whose_word_the_sentence_has_is_not_repeated():
 
 
 def test_alternatives_are_one_policy_beside_each_of_them():
-    text = "A trip may be cancelled if any of the following is true:\n- It was booked today.\n- It is a business trip.\n"
+    text = (
+        "A trip may be cancelled if any of the following is true:\n- It was booked today.\n- It is a business trip.\n"
+    )
     whole, *each = found(text)
     assert whole.words.endswith("is true: It was booked today; It is a business trip.")
     assert whole.quote == text.strip()
@@ -82,11 +84,17 @@ def test_rules_that_differ_in_a_number_or_in_the_order_are_two():
 
 def test_rows_of_a_table_of_limits_are_policies():
     text = "| fare | bags |\n|---|---|\n| Basic | none |\n| Full | two |\n"
-    assert [(e.kind, e.words) for e in found(text)] == [("limit", "fare: Basic; bags: none"), ("limit", "fare: Full; bags: two")]
+    assert [(e.kind, e.words) for e in found(text)] == [
+        ("limit", "fare: Basic; bags: none"),
+        ("limit", "fare: Full; bags: two"),
+    ]
 
 
 def test_sections_are_flows_and_general_ones_belong_to_all():
-    text = "# Rules\n\n## General\n\nYou must be kind.\n\n## 2. Paying by card\n\nYou must sign.\n\n### Details\n\nYou must pay.\n"
+    text = (
+        "# Rules\n\n## General\n\nYou must be kind.\n\n"
+        "## 2. Paying by card\n\nYou must sign.\n\n### Details\n\nYou must pay.\n"
+    )
     assert [e.flow for e in found(text)] == ["general", "paying by card", "paying by card"]
 
 
@@ -97,8 +105,9 @@ def test_a_document_without_rules_has_no_policies():
 
 
 PIECES = st.sampled_from(
-    ["You must pay. ", "Never tell. ", "- at most 3 bags\n", "You may not:\n", "\n\n", "# Head\n", "any of the following:\n",
-     "1. Do it now\n", "| a | 3 |\n", "It is here. ", "“Ünïcode” must not go… ", "\t", "    deeper text. ", "**Label.** Ask first. ", "> say no\n"]
+    ["You must pay. ", "Never tell. ", "- at most 3 bags\n", "You may not:\n", "\n\n", "# Head\n", "\t", "> say no\n",
+     "any of the following:\n", "1. Do it now\n", "| a | 3 |\n", "It is here. ", "“Ünïcode” must not go… ",
+     "    deeper text. ", "**Label.** Ask first. "]
 )  # fmt: skip
 
 

@@ -115,7 +115,8 @@ def test_markdown_becomes_plain_words():
 LINES = st.lists(
     st.one_of(
         st.sampled_from(
-            ["", "# Head", "- item one. Two.", "  - deeper:", "1. first", "| a | b |", "|---|---|", "Do it:", "===", "```",
+            ["", "# Head", "- item one. Two.", "  - deeper:", "1. first", "| a | b |", "|---|---|", "Do it:", "===",
+             "```",
              "**Bold.** Then more.", "> quoted. Line.", "<policy>", "  indented text", "a) letter", "x" * 50]
         ),
         st.text(max_size=40),

@@ -63,9 +63,17 @@ def test_what_is_wrong_is_said_with_its_file(tmp_path, text, wanted):
 
 
 def test_entries_become_the_policies_that_scenarios_carry():
-    entry = PolicyEntry(id="pay", kind="limit", quote="pay\n ten", challenge=3, flow="till", source=Span(source="d", start=1, end=4))
+    entry = PolicyEntry(
+        id="pay", kind="limit", quote="pay\n ten", challenge=3, flow="till", source=Span(source="d", start=1, end=4)
+    )
     [policy] = policyfile.policies([entry], "shop")
-    assert (policy.id, policy.text, policy.kind, policy.challenge, policy.subdomain) == ("shop/pay", "pay ten", "limit", 3, "till")
+    assert (policy.id, policy.text, policy.kind, policy.challenge, policy.subdomain) == (
+        "shop/pay",
+        "pay ten",
+        "limit",
+        3,
+        "till",
+    )
     assert policy.source == entry.source
     assert policyfile.policies([entry])[0].id == "pay"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmarks.policygraphs import pools
 from evalkit.benchmarks.walks import Pool, Walker, sample
+from tests.benchmarks.policygraphs import pools
 
 
 def connected(pool, members):
