@@ -17,7 +17,8 @@ BE = r"(?:is|are|be|been|was|were)"
 NOT = r"(?:not|n't|never|no longer|neither)"
 COMMAND = re.compile(
     r"^(?:please |first |then |next |also |politely |kindly |immediately |instead |simply |only |always |never |"
-    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)})\b(?! (?:(?:is|are|was|were|of|has|have|will|may|can)\b|\())"
+    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)}|name (?:the|a|no|every|both))\b"
+    r"(?! (?:(?:is|are|was|were|of|has|have|will|may|can)\b|\())"
 )
 SUBORDINATE = re.compile(
     r"^(?:if|when|whenever|where|while|before|after|once|until|unless|for|in|on|with|without|should|to|"
@@ -112,6 +113,8 @@ STRONG = (
             r"\bat (?:the )?(?:most|least)\b",
             r"\b(?:no|not) (?:more|less|fewer|later|longer|earlier|greater|larger) than\b",
             r"\b(?:limited|capped|restricted) (?:to|at)\b",
+            r"\bnot (?:more|less) (?:often|frequently)\b",
+            rf"\bcan be \w+ (?:once|twice|{N} times)\b",
             r"\b(?:upper|lower|maximum|minimum|max)\b.*" + N,
             r"\bonce (?:per|a|in)\b",
             r"\bone .*\bat a time\b",
@@ -127,6 +130,15 @@ STRONG = (
             r"\bif,? and only if\b",
             r"\bonly (?:if|when|after|once|where|in case|on condition)\b",
             r"(?:^|, )only [a-z]+ .*\b(?:if|when|after|once|where|to)\b",
+        ),
+    ),
+    (
+        "is advised",
+        any_of(
+            rf"\b{BE} (?:strongly )?(?:asked|advised|encouraged|instructed|reminded|needed|necessary|essential|"
+            r"crucial|vital|imperative)\b",
+            r"\b(?:prerequisites?|preconditions?|zero tolerance|reserves? the right|subject to|at the discretion of)\b",
+            r"\bliable\b",
         ),
     ),
     ("takes precedence", any_of(r"\b(?:takes? precedence|overrid\w+|overrul\w+|prevails?|supersedes?)\b")),
@@ -165,7 +177,9 @@ WEAK = (
             rf"\b{N} (?:\w+ ){{0,3}}(?:per|each|a) (?:order|customer|booking|account|year|month|day|person|"
             r"passenger|conversation|item)\b",
             rf"\btakes? (?:up to )?{N}\b",
-            rf"\b(?:have|has|get|gets|receives?) {N} (?:\w+ )?(?:days?|weeks?|months?|hours?|years?)\b",
+            rf"\b(?:have|has|gets?|receives?|lasts?|runs?|holds?) {N} (?:\w+ )?"
+            r"(?:days?|weeks?|months?|hours?|years?)\b",
+            rf"\b(?:gets?|receives?|earns?|has|have) {N} (?:\w+ ){{1,3}}(?:in|per|every|each|a) \w+\b",
         ),
     ),
     ("amount", any_of(MONEY, rf"{N} free\b", rf"{N} (?:\w+ ){{1,4}}for each\b")),
@@ -182,7 +196,8 @@ WEAK = (
         "refund goes",
         any_of(
             r"\brefunds?\b.* (?:go(?:es)?|paid|made|issued|sent|credited|returned|processed)\b",
-            r"\b(?:goes?|passed?) to the\b.*\b(?:team|lead|manager|desk|office|department|supervisor)\b",
+            r"\b(?:goes?|passed?) to (?:the|an?|our|your)\b.*"
+            r"\b(?:team|lead|manager|desk|office|department|supervisor)\b",
         ),
     ),
     (
@@ -191,6 +206,22 @@ WEAK = (
             r"\b(?:entitles?|qualif(?:y|ies)|eligible|(?:is|are) (?:valid|good) (?:for|until)|expires?|"
             r"lapses?|bears? the|"
             r"appl(?:y|ies) (?:to|only|for|when|if)|counts? as|does not count|pays? the|deserves?)\b"
+        ),
+    ),
+    (
+        "does not cover",
+        any_of(
+            r"\b(?:do|does) not (?:cover|include|apply|extend|entitle|count|change|qualify|earn|replace|mean)\b",
+            rf"\b{BE} (?:not|no) an? (?:yes|excuse|exception|reason|proof|substitute|agreement|consent)\b",
+            rf"\bwhat counts\b|\bproves? nothing\b|\b{BE} an? \w+ secret\b|\bkeep\b.* to yourself\b",
+        ),
+    ),
+    (
+        "customer pays",
+        any_of(
+            rf"^(?:an?|the|every|all|each)? ?(?:\w+ )?{RULED} "
+            r"(?:pays?|bears?|loses?|forfeits?|keeps?|signs?|presents?|brings?) ",
+            r"\bfree of charge\b|\bat no (?:extra |further )?(?:cost|charge)\b|\bhave .* back\b",
         ),
     ),
     (

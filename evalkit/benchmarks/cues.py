@@ -144,8 +144,8 @@ def _imperative(text: str) -> bool:
     Two words are not enough: "issue date" is a noun.
     """
     for part in re.split(r"[;:]\s+", text):
-        first, *later = re.split(r"(?:,\s+|\)\s+)(?:and |then |or |but |please )*", part)
-        clauses = [first, *later] if p.SUBORDINATE.match(part) else [first]
+        first, *later = re.split(r"(?:,\s+|\)\s+)(?:and |then |or |but |please |so )*", part)
+        clauses = [first, *later] if p.SUBORDINATE.match(part) else [first, *re.split(r",\s+so\s+", part)[1:]]
         if len(part.split()) > 2 and any(p.COMMAND.match(c) for c in clauses):
             return True
     return False

@@ -51,7 +51,7 @@ _DONE = _each(r"""
     rejected honou?red accepted taken_by recorded logged kept passed forwarded transferred escalated restored closed
     void final owed due bound approved described_in carried_out served handed shared released granted offered issued
     verified confirmed identified deleted destroyed reported billed reimbursed replaced exchanged returned_to suspended
-    locked blocked denied allowed permitted handled_by reviewed added limited fulfilled counted non-\w+
+    locked blocked denied allowed permitted handled_by reviewed added limited fulfilled counted given provided non-\w+
 """)
 ABOUT = "|".join(_DONE)
 GRAVE = re.compile(

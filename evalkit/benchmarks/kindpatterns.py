@@ -12,7 +12,7 @@ DISCLOSE = any_of(
     r"\b(?:disclos\w*|reveal\w*|divulg\w*|leak\w*|confidential\w*|secrets?|read out|give out|"
     r"giv\w+ (?:away|out)|expos\w+)\b",
     r"\b(?:shar(?:e|es|ed|ing)|repeat\w*|pass(?:ed|es)? on|private)\b(?!.* flights?\b)",
-    r"\bstays? (?:internal|private)\b",
+    r"\bstays? (?:internal|private)\b|\b(?:never|not) (?:be )?told\b|\bannounc\w+|\bkeep\b.* to yourself\b",
     r"\binternal\b.*\b(?:information|notes?|polic\w+)\b",
     r"\b(?:tell|telling|told|say|show|showing|shown|mention\w*|confirm|discuss\w*|give|read|name|"
     r"talk)\b.*\b(?:other (?:customer|user|passenger|patient|person|people|member|client)s?|"
@@ -22,7 +22,7 @@ DISCLOSE = any_of(
 )
 RESTRAINT = any_of(
     r"\b(?:not|never|cannot|no|nobody|without|only|forbidden|prohibited|confidential|internal|stays?|"
-    r"private|refuse|decline|except|unless|secret|neither|nor|refrain)\b|n't\b"
+    r"private|yourself|refuse|decline|except|unless|secret|neither|nor|refrain)\b|n't\b"
 )
 NOT_GROUNDED = any_of(
     r"\bnot (?:provided|in|found|from) (?:by|the|in)\b", r"\bmade? up\b", r"\binvent", r"\b(?:opinions?|subjective)\b"
