@@ -271,7 +271,7 @@ LEADS = (
     (
         "lead-in",
         any_of(
-            r"\b(?:must|shall|should|ought|required?|requires|needs? to|has to|have to|always|ensure|make sure)\b",
+            r"\b(?:must|shall|should|ought|required?|requires|needs?|has to|have to|always|ensure|make sure)\b",
             r"\bonly (?:if|when|after)\b",
         ),
     ),

@@ -69,7 +69,9 @@ class _Candidate:
     bare: str
     """The words alone, to tell duplicates by."""
     text: str
-    """Understood by itself."""
+    """Understood under its heading: with lead-ins, label and the sentence before where it needs them."""
+    heading: str
+    """What to put before it where it stands alone, or ""."""
     reading: cues.Reading
 
 
@@ -114,7 +116,8 @@ def _candidates(read: Sequence[Passage], title: str) -> Iterator[_Candidate]:
         if not reading.normative:
             continue
         before = read[i - 1] if i and read[i - 1].block == p.block else None
-        candidate = _Candidate(p, p.end, _bare(p), _text(p, before, title), reading)
+        text = _text(p, before)
+        candidate = _Candidate(p, p.end, _bare(p), text, _heading(p, text, title), reading)
         if p.kind == "label":
             labels.append(candidate)
         else:
@@ -141,16 +144,16 @@ def _alternatives(lead: Passage, read: Sequence[Passage], title: str) -> _Candid
     if not items or not reading.normative or not _ANY_OF.search(lead.text.lower()):
         return None
     listed = "; ".join(_trimmed(p.text) for p in items)
-    text = f"{_text(lead, None, title).rstrip(':')}: {listed}."
-    return _Candidate(lead, items[-1].end, text, text, cues.read(f"{lead.text} {listed}"))
+    text = f"{_text(lead, None).rstrip(':')}: {listed}."
+    whole = cues.read(f"{lead.text} {listed}")
+    return _Candidate(lead, items[-1].end, text, text, _heading(lead, text, title), whole)
 
 
 def _bare(p: Passage) -> str:
     return " ".join([*filter(None, p.heads), p.text])
 
 
-def _text(p: Passage, before: Passage | None, title: str) -> str:
-    """The words with what they need to be understood: lead-ins, the sentence before, the label, the heading."""
+def _text(p: Passage, before: Passage | None) -> str:
     said = p.text
     if p.kind == "item" and p.heads:
         said = f"{' '.join(h.rstrip(':') + ':' for h in p.heads if h)} {said}"
@@ -158,10 +161,12 @@ def _text(p: Passage, before: Passage | None, title: str) -> str:
         said = f"{before.text} {said}"
     if p.label and not _covered(p.label, said):
         said = f"{p.label}: {said}"
-    heading = next((_NUMBERING.sub("", s).strip() for s in reversed(p.section) if s != title), "")
-    if heading and _names_a_matter(heading) and not _covered(heading, said):
-        said = f"{heading}: {said}"
     return said
+
+
+def _heading(p: Passage, said: str, title: str) -> str:
+    heading = next((_NUMBERING.sub("", s).strip() for s in reversed(p.section) if s != title), "")
+    return heading if heading and _names_a_matter(heading) and not _covered(heading, said) else ""
 
 
 def _names_a_matter(heading: str) -> bool:
@@ -180,6 +185,8 @@ def _same(a: _Candidate, b: _Candidate) -> bool:
     """Whether two sentences state the same rule: the same words in the same order, numbers and denials included."""
     if a.passage.start < b.end and b.passage.start < a.end:  # a list of alternatives and one of them
         return False
+    if a.passage.heads != b.passage.heads or (a.passage.kind == "row" and a.passage.section != b.passage.section):
+        return False  # the same condition of two things is two rules
     if a.bare == b.bare:
         return not _BACKWARD.match(a.passage.text.lower())
     x, y = _tokens(a.bare), _tokens(b.bare)
@@ -207,7 +214,8 @@ def _entry(
     document: str, source: str, title: str, first: _Candidate, others: Sequence[_Candidate], taken: Sequence[str]
 ) -> PolicyEntry:
     start, end = first.passage.start, first.end
-    flow = flow_of(first.passage.section, title)
+    flows = {flow_of(c.passage.section, title) for c in (first, *others)}
+    text = f"{first.heading}: {first.text}" if first.heading and len(flows) == 1 else first.text
     said = WORD.findall(fold(first.passage.text).text)
     telling = [w for w in said if w not in STOPWORDS]
     words = (telling if len(telling) > 2 else said)[:ID_WORDS]
@@ -216,9 +224,9 @@ def _entry(
         id=identifier(" ".join(words), "policy", taken),
         kind=first.reading.kind,
         quote=quote,
-        text=first.text if first.text != quote else "",
+        text=text if text != quote else "",
         category=first.reading.category,
-        flow=flow,
+        flow=flows.pop() if len(flows) == 1 else GENERAL,
         challenge=first.reading.challenge,
         severity=first.reading.severity,
         source=Span(source=source, start=start, end=end),

@@ -37,7 +37,7 @@ def test_a_rule_is_put_into_words_that_stand_by_themselves():
 
 ## Luggage
 
-Customers pay for weight. It must be weighed twice.
+Trunks are heavy. They must be weighed twice.
 
 Passengers: Most are young. They must be seated by noon.
 
@@ -47,7 +47,7 @@ To close a case, you must:
 """
     words = [e.words for e in found(text)]
     assert words == [
-        "Luggage: Customers pay for weight. It must be weighed twice.",
+        "Luggage: Trunks are heavy. They must be weighed twice.",
         "Luggage: Passengers: Most are young. They must be seated by noon.",
         "Luggage: To close a case, you must: write a note,",
         "Luggage: To close a case, you must: call back",
@@ -74,6 +74,17 @@ def test_a_rule_said_twice_is_one_policy_with_both_places():
     text = "You must ask for the user id.\n\nOther words.\n\nYou must ask for the user id.\n"
     [entry] = found(text)
     assert [text[s.start : s.end] for s in entry.also] == ["You must ask for the user id."]
+
+
+def test_a_rule_of_two_sections_belongs_to_all_and_has_the_heading_of_none():
+    text = "# Desk\n\n## Moving\n\nAsk for the user id.\n\n## Leaving\n\nAsk for the user id.\n"
+    [entry] = found(text)
+    assert (entry.flow, entry.words, len(entry.also)) == ("general", "Ask for the user id.", 1)
+
+
+def test_one_condition_of_two_things_is_two_rules():
+    text = "".join(f"To {verb} a file you need:\n- the consent of the owner\n\n" for verb in ("open", "close"))
+    assert [e.words.split(":")[0] for e in found(text)] == ["To open a file you need", "To close a file you need"]
 
 
 def test_rules_that_differ_in_a_number_or_in_the_order_are_two():
