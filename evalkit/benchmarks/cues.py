@@ -122,9 +122,9 @@ def negative(text: str) -> bool:
     return bool(k.NEGATIVE.search(_plain(text)))
 
 
-def exception(text: str) -> bool:
-    """Whether the rule names an exception, or stands as one."""
-    return bool(k.EXCEPTION.search(_plain(text)))
+def overriding(text: str) -> bool:
+    """Whether the rule says that it holds against another, or when another does not."""
+    return bool(k.OVERRIDING.search(_plain(text)))
 
 
 def temporal_clause(text: str) -> str:

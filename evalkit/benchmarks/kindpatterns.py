@@ -89,6 +89,10 @@ EXCEPTION = any_of(
     r"\b(?:unless|except\w*|regardless|irrespective|even (?:if|when|though)|notwithstanding|otherwise|"
     r"however|instead|despite|other than|but not|overrid\w+|overrul\w+|precedence)\b"
 )
+OVERRIDING = any_of(
+    r"\b(?:unless|except\w*|regardless|irrespective|even (?:if|when|though|so)|notwithstanding|despite|"
+    r"overrid\w+|overrul\w+|precedence|prevails?)\b"
+)
 ARITHMETIC = any_of(
     r"\b(?:difference|percent|times the|per|each|total|sum|share|remaining|more than|less than|within|"
     r"at most|at least|up to|maximum)\b",

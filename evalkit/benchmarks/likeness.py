@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.core.text import STOPWORDS, WORD, fold, stem, unmask
 
+UNRELATED = 0.2
+"""Cosine of MiniLM that tells nothing: with it as zero, as many pairs are joined as by words."""
+
 Vector = Mapping[str, float]
 """Term to weight; of length 1, or empty."""
 
@@ -44,6 +47,11 @@ def dense_cosine(a: Sequence[float], b: Sequence[float]) -> float:
     dot = sum(x * y for x, y in zip(a, b, strict=True))
     norm = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
     return min(1.0, max(0.0, dot / norm)) if norm else 0.0
+
+
+def by_meaning(a: Sequence[float], b: Sequence[float]) -> float:
+    """Likeness of two sentence embeddings, 0 where they are no closer than any two sentences of one business are."""
+    return max(0.0, (dense_cosine(a, b) - UNRELATED) / (1 - UNRELATED))
 
 
 def _root(stemmed: str) -> str:

@@ -31,7 +31,9 @@ LEAST = 0.05
 """Below this two policies are not joined, unless one of them would be left with fewer than NEIGHBOURS."""
 NEIGHBOURS = 3
 SAME_ACTION = 0.3
-"""Likeness from which two rules are about one thing, so that they can conflict or override."""
+"""Likeness by words from which two rules are about one thing, so that one can override the other."""
+SAME_MATTER = 0.4
+"""The same for two rules of which one forbids and one does not, so that they can conflict."""
 SAME_TEXT = 0.9
 """Likeness from which two policies say the same and are never sampled together."""
 
@@ -85,12 +87,17 @@ class _Read:
     clause: list[frozenset[str]]
     """Stems of what an ordering rule must come before."""
     alike: Likeness
+    closely: Likeness
+    """Likeness of the words of the document alone, without the headings that make a policy stand by itself."""
 
     @classmethod
     def of(cls, entries: Sequence[PolicyEntry], alike: Likeness | None) -> "_Read":
         words = [e.words for e in entries]
         listed = [likeness.terms(w) for w in words]
         vectors = likeness.vectors(words)
+        quotes = [" ".join(e.quote.split()) or w for e, w in zip(entries, words, strict=True)]
+        bare = [cues.main_clause(q) for q in quotes]
+        quoted = likeness.vectors(quotes)
         return cls(
             entries=entries,
             words=[" ".join(w.casefold().split()) for w in words],
@@ -98,15 +105,16 @@ class _Read:
             numbers=[frozenset(t for t in d if t.isdigit()) for d in listed],
             idf=likeness.rarity(listed),
             forbids=[
-                e.kind in ("prohibition", "non_disclosure") or cues.negative(w)
-                for e, w in zip(entries, words, strict=True)
+                e.kind in ("prohibition", "non_disclosure") or cues.negative(b)
+                for e, b in zip(entries, bare, strict=True)
             ],
-            excepts=[cues.exception(w) for w in words],
+            excepts=[cues.overriding(q) for q in quotes],
             clause=[
                 frozenset(likeness.terms(cues.temporal_clause(w))) if e.kind == "ordering" else frozenset()
                 for e, w in zip(entries, words, strict=True)
             ],
             alike=alike or (lambda i, j: likeness.cosine(vectors[i], vectors[j])),
+            closely=lambda i, j: likeness.cosine(quoted[i], quoted[j]),
         )
 
 
@@ -124,13 +132,13 @@ def _relation(read: _Read, i: int, j: int) -> Relation:
         f"tool {', '.join(tools)}": TOOL if tools else 0.0,
     }
     weight = round(1 - math.prod(1 - c for c in chances.values()), 3)
-    kind, first, why = _kind(read, i, j, alike)
+    kind, first, why = _kind(read, i, j)
     reasons = tuple(name for name, c in chances.items() if c >= 0.03)
     a_, b_ = (i, j) if first == i else (j, i)
     return Relation(a_, b_, weight, kind, (why, *reasons) if why else reasons)
 
 
-def _kind(read: _Read, i: int, j: int, alike: float) -> tuple[EdgeKind, int, str]:
+def _kind(read: _Read, i: int, j: int) -> tuple[EdgeKind, int, str]:
     """The kind, the place of the one that depends or overrides, and why."""
     for first, second in ((i, j), (j, i)):
         clause = read.clause[second]
@@ -138,12 +146,13 @@ def _kind(read: _Read, i: int, j: int, alike: float) -> tuple[EdgeKind, int, str
         here = GENERAL in (read.entries[second].flow, target.flow) or read.entries[second].flow == target.flow
         if clause and here and target.kind != "ordering" and _covers(read, clause, first):
             return "depends-on", first, "what the other must come before"
-    near = read.entries[i].flow == read.entries[j].flow or alike >= 2 * SAME_ACTION
-    if alike >= SAME_ACTION and near:
+    close = read.closely(i, j)
+    near = read.entries[i].flow == read.entries[j].flow or close >= 2 * SAME_ACTION
+    if close >= SAME_ACTION and near:
         for first, second in ((i, j), (j, i)):
             if read.excepts[first] and not read.excepts[second]:
                 return "overrides", first, "an exception on the same matter"
-        if read.forbids[i] != read.forbids[j]:
+        if read.forbids[i] != read.forbids[j] and close >= SAME_MATTER:
             return "conflicts", i, "one forbids, the other does not, on the same matter"
     return "co-occurs", i, ""
 

@@ -162,7 +162,7 @@ def _graph(
         from evalkit.targets.embeddings import embed
 
         vectors = embed([e.words for e in entries])
-        alike = lambda i, j: likeness.dense_cosine(vectors[i], vectors[j])  # noqa: E731
+        alike = lambda i, j: likeness.by_meaning(vectors[i], vectors[j])  # noqa: E731
     elif similarity != "words":
         raise unknown("similarity", similarity, ("words", "minilm"))
     found = relations.relate(entries, alike)

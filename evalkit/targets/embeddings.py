@@ -45,4 +45,6 @@ def _packages() -> tuple[Any, Any]:
         import transformers
     except ModuleNotFoundError as e:
         raise MissingDependency(e.name or "torch", "local", "likeness by MiniLM") from e
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     return torch, transformers

@@ -114,3 +114,5 @@ def test_likeness_is_1_for_equal_texts_0_for_strangers_and_symmetric():
     assert likeness.dense_cosine([1.0, 0.0], [0.0, 1.0]) == 0
     assert likeness.dense_cosine([1.0, 1.0], [2.0, 2.0]) == pytest.approx(1)
     assert likeness.dense_cosine([0.0], [1.0]) == 0
+    assert likeness.by_meaning([1.0, 0.0], [1.0, 0.0]) == 1
+    assert likeness.by_meaning([1.0, 0.0], [0.1, 0.995]) == 0

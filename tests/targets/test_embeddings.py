@@ -35,5 +35,7 @@ def test_meaning_and_not_words_makes_texts_alike(weights):
 @pytest.mark.model
 def test_a_text_has_the_same_vector_in_any_batch(weights):
     [alone] = embeddings.embed(["Verify the caller."])
-    among = embeddings.embed(["A much longer text about something else, to make the batch wider. " * 9, "Verify the caller."])
+    among = embeddings.embed(
+        ["A much longer text about something else, to make the batch wider. " * 9, "Verify the caller."]
+    )
     assert all(math.isclose(x, y, abs_tol=1e-4) for x, y in zip(alone, among[1], strict=True))
