@@ -113,14 +113,14 @@ async def _ask(
         rows = data.get("ratings") if isinstance(data, dict) else None
         if not isinstance(rows, list):
             return None
-        found = {}
+        found: dict[int, tuple[float, str]] = {}
         for row in rows:
             if not isinstance(row, dict):
                 continue
             number: Any = row.get("number")
             score: Any = row.get("score")
             if _whole(number, 1, len(others)) and _whole(score, 0, TOP):
-                kind = row.get("relation")
+                kind: Any = row.get("relation")
                 found[others[number - 1]] = (score / TOP, kind if kind in _KINDS else "co-occurs")
         return found or None
 
