@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import content
@@ -122,6 +122,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(max_examples=50)
 @given(st.lists(st.one_of(PIECES, st.text(max_size=12)), max_size=16).map("".join))
 def test_any_text_gives_exact_places_and_a_file_that_reads_back(tmp_path_factory, document):
     made = normative.extract(document, "d.md")

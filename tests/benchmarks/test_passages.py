@@ -1,6 +1,6 @@
 """Passages: every sentence, item and row of a document, at its exact place, with what it stands under."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.benchmarks.passages import passages, plain
@@ -125,6 +125,7 @@ LINES = st.lists(
 )  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(LINES, st.sampled_from(["\n", "\r\n"]))
 def test_places_are_exact_in_order_and_disjoint_in_any_text(lines, end):
     document = end.join(lines)

@@ -1,7 +1,7 @@
 """Relations: who meets whom, and who conflicts with, depends on or overrides whom, by words alone."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.benchmarks import likeness, relations
@@ -90,6 +90,7 @@ WORDS = [
 ]
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.lists(st.sampled_from(WORDS), min_size=1, max_size=8), st.sampled_from(["x", "y", "general"])),

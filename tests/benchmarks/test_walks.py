@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.benchmarks.walks import Pool, Walker, sample
@@ -33,6 +33,7 @@ def every_set(pool, level):
     }
 
 
+@settings(max_examples=40)
 @given(pools(most=7), st.integers(1, 14), st.integers(0, 3))
 def test_all_sets_of_a_difficulty_are_drawn_once_and_then_their_end_is_said(made, level, seed):
     pool = Pool.of(*made)
@@ -46,6 +47,7 @@ def test_all_sets_of_a_difficulty_are_drawn_once_and_then_their_end_is_said(made
                      f"no set of policies that meet adds up to {level}")  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(pools(most=6), st.integers(1, 10), st.integers(0, 3))
 def test_a_set_is_found_from_every_policy_that_is_in_one(made, level, seed):
     pool = Pool.of(*made)
@@ -56,6 +58,7 @@ def test_a_set_is_found_from_every_policy_that_is_in_one(made, level, seed):
         assert isinstance(found, str) or i in found
 
 
+@settings(max_examples=40)
 @given(pools(most=7), st.integers(0, 5), st.integers(1, 3))
 def test_a_sample_covers_what_can_be_covered_and_says_the_rest(made, seed, at_least):
     pool = Pool.of(*made)

@@ -25,6 +25,7 @@ def test_without_the_weights_it_says_what_to_do(tmp_path, monkeypatch):
         embeddings.embed(["x"])
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_meaning_and_not_words_makes_texts_alike(weights):
     a, b, c = embeddings.embed(["Give the money back.", "Issue a refund.", "The aircraft is blue."])
@@ -32,6 +33,7 @@ def test_meaning_and_not_words_makes_texts_alike(weights):
     assert dense_cosine(a, b) > dense_cosine(a, c) + 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_text_has_the_same_vector_in_any_batch(weights):
     [alone] = embeddings.embed(["Verify the caller."])
