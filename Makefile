@@ -27,6 +27,10 @@ perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langg
 	$(PY) tests/perf/dialogues.py
 measure-taubench:  ## verdicts on recorded tau-bench dialogues next to their rewards
 	$(PY) tests/judges/measure_taubench.py
+perf-graph:  ## 200 policies to a graph, 1,000 sets, picture and GraphML; prints seconds
+	$(PY) -m tests.perf.graph_speed
+measure-policies:  ## recall and precision of the offline extraction of policies on annotated documents
+	$(PY) -m tests.benchmarks.measure_policies
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
 perf-worlds:  ## worlds, scripted dialogues and events of intellagent
@@ -37,4 +41,4 @@ robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor perf-dialogues measure-taubench measure-judge robust wheel perf-worlds
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge robust wheel

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
-from evalkit.cli import audit, calibrate, train
+from evalkit.cli import audit, calibrate, policies, train
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -37,6 +37,7 @@ for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
 for part in (policyguard_cli, rules_cli):
     part.add_to(generate_app)
+policies.add_to(app, generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]

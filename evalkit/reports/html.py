@@ -215,7 +215,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(content.find("reports", "templates")),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_clean,
+        finalize=clean,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -229,7 +229,7 @@ def _environment() -> Environment:
     return env
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """Characters that are invisible or turn text around are shown by their number."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return _STEERING.sub(lambda m: f"‹U+{ord(m[0]):04X}›", value)
