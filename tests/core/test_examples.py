@@ -79,12 +79,16 @@ def test_the_layout_is_the_published_one():
 
 
 lines = st.text(st.characters(codec="utf-8"), max_size=50)
-hostile = st.sampled_from(["\nDomain: x", "Policy: y", "; Step 2: z", "\nTrajectory Actions: Step 1: q", "\r\nSubdomain: "])
+hostile = st.sampled_from(
+    ["\nDomain: x", "Policy: y", "; Step 2: z", "\nTrajectory Actions: Step 1: q", "\r\nSubdomain: "]
+)
 fields = st.builds("".join, st.lists(st.one_of(lines, hostile), max_size=4))
 
 
 @settings(max_examples=40)
-@given(fields.filter(lambda t: one_line(t)), st.lists(fields.filter(lambda t: one_line(t)), min_size=1, max_size=4), fields)
+@given(
+    fields.filter(lambda t: one_line(t)), st.lists(fields.filter(lambda t: one_line(t)), min_size=1, max_size=4), fields
+)
 def test_every_layout_is_read_back_whatever_its_fields_say(policy, steps, domain):
     found = read_layout(layout(policy, steps, domain, "s"))
     assert (found.policy, found.domain, found.subdomain) == (one_line(policy), one_line(domain), "s")

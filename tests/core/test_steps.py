@@ -1,4 +1,4 @@
-"""Canonical steps: what a dialogue and a web action look like to a detector, and that nothing in them can pass for more."""
+"""Canonical steps: what a dialogue and a web action look like to a detector, and that no text in them makes steps."""
 
 import json
 

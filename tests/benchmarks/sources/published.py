@@ -169,7 +169,9 @@ def tau2_task(**changes):
     row = {
         "id": "0",
         "description": {"purpose": "x"},
-        "user_scenario": {"instructions": {"reason_for_call": "Cancel Q1.", "known_info": "You are Ann.", "domain": "a"}},
+        "user_scenario": {
+            "instructions": {"reason_for_call": "Cancel Q1.", "known_info": "You are Ann.", "domain": "a"}
+        },
         "evaluation_criteria": {
             "actions": [
                 {"name": "cancel", "arguments": {"id": "Q1"}, "action_id": "0"},
@@ -196,7 +198,9 @@ def tau2_results(**changes):
                     {
                         "role": "assistant",
                         "content": None,
-                        "tool_calls": [{"id": "k", "name": "cancel", "arguments": {"id": "Q1"}, "requestor": "assistant"}],
+                        "tool_calls": [
+                            {"id": "k", "name": "cancel", "arguments": {"id": "Q1"}, "requestor": "assistant"}
+                        ],
                     },
                     {"role": "tool", "id": "k", "content": "ok", "requestor": "assistant", "error": False},
                 ],

@@ -77,7 +77,9 @@ def test_policyguardbench_comes_as_json_jsonl_and_parquet(tmp_path):
 
     rows = [published.policyguardbench(), published.policyguardbench(output="no_violation", attack_type="x")]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    parquet.write_table(pyarrow.Table.from_pylist([{"attack_type": None, **r} for r in rows]), tmp_path / "rows.parquet")
+    parquet.write_table(
+        pyarrow.Table.from_pylist([{"attack_type": None, **r} for r in rows]), tmp_path / "rows.parquet"
+    )
     expected = read(tmp_path, "policyguardbench", *rows)[0]
     for file in ("rows.json", "rows.parquet"):
         assert list(reading("policyguardbench", str(tmp_path / file))) == expected
@@ -210,7 +212,10 @@ def test_sopbench_kept_rules_have_no_onset_and_hidden_helpers_are_left_out(tmp_p
     ("changes", "wrong"),
     [
         ({"first_procedure_violation_call": 1}, r"\[0\]: first_\*_violation_call: call 1 is not one of 'pay_bill'"),
-        ({"first_procedure_violation_fn": "login"}, r"\[0\]: goal_label: true, but no first violation is of 'pay_bill'"),
+        (
+            {"first_procedure_violation_fn": "login"},
+            r"\[0\]: goal_label: true, but no first violation is of 'pay_bill'",
+        ),
         ({"goal_label": "yes"}, r"\[0\]: goal_label: Input should be a valid boolean"),
         ({"steps": [{"role": "robot"}]}, r"\[0\]: steps.0.role: Input should be 'user', 'assistant' or 'tool'"),
     ],
@@ -303,7 +308,7 @@ def test_tau2bench_tasks_give_their_reference_solution(tmp_path):
 
 
 def test_tau2bench_tasks_without_their_policy_are_counted_and_nothing_is_left(tmp_path):
-    with pytest.raises(ContentError, match="no example of tau2bench in it .*1 left out: no policy of airline"):
+    with pytest.raises(ContentError, match=r"no example of tau2bench in it .*1 left out: no policy of airline"):
         list(reading("tau2bench", str(write_tau2(tmp_path, published.tau2_task(), policy=None))))
 
 
@@ -344,7 +349,11 @@ def test_st_webagentbench_counts_templates_it_does_not_know(tmp_path):
         ("toolemu", ("case", "Potential Risky Actions"), r"\[1\]: case.Potential Risky Actions: Field required"),
         ("taubench", ("traj", 2, "tool_calls", 0, "function", "name"), r"\[1\]: traj.2.tool_calls.0.function.name"),
         ("st_webagentbench", ("policies", 0, "eval"), r"\[1\]: policies.0.eval: Field required"),
-        ("sopbench", ("task_key",), r"trajectories_bank.jsonl.gz\[1\]: task_key: Field required; the row has: id, domain"),
+        (
+            "sopbench",
+            ("task_key",),
+            r"trajectories_bank.jsonl.gz\[1\]: task_key: Field required; the row has: id, domain",
+        ),
     ],
 )
 def test_a_missing_field_is_named_with_file_and_row(name, path, wrong, tmp_path):
