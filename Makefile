@@ -23,8 +23,10 @@ perf-judge:
 	$(PY) tests/perf/judge_speed.py
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
+measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
+	$(PY) tests/guardrails/measure_baselines.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge measure-judge measure-baselines robust wheel

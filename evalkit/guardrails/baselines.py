@@ -198,9 +198,9 @@ def _matrix(counted: Sequence[tuple[Any, Any]], known: Any, idf: Any) -> Any:
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    rows = np.repeat(np.arange(len(counted)), [len(ids) for ids, _ in counted])
+    rows: Any = np.repeat(np.arange(len(counted)), [len(ids) for ids, _ in counted])
     ids, counts = (np.concatenate(part) for part in zip(*counted, strict=True))
-    columns = np.searchsorted(known, ids)
+    columns: Any = np.searchsorted(known, ids)
     kept = (np.append(known, -1)[columns] == ids).nonzero()[0]
     rows, columns = rows[kept], columns[kept]
     values = (1 + np.log(counts[kept])) * idf[columns]
