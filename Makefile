@@ -37,8 +37,10 @@ perf-worlds:  ## worlds, scripted dialogues and events of intellagent
 	$(PY) tests/perf/worlds.py
 measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
 	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
+measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
+	$(PY) tests/guardrails/measure_baselines.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel
