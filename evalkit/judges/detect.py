@@ -32,6 +32,9 @@ class EncoderParameters(Model):
 
     plain: float = Field(gt=0, le=1)
     """Lexical score from which words alone decide that a summary is told."""
+    doubted: float = Field(gt=0, le=1)
+    """Score of a place with the fact's words that denies them, or has another number or name, from which words decide:
+    the encoder is good at paraphrase and poor at these."""
     words: float = Field(ge=0)
     """Times the lexical score, added to the encoder's log-odds."""
     threshold: float = Field(gt=0, lt=1)
@@ -95,7 +98,9 @@ class Detector:
             return self._typed(self.loose, answer)
         assert self.meaning is not None
         match = best_match(self.meaning, answer, self.parameters.meaning)
-        if self.encoder is None or match.score >= self.parameters.encoder.plain or not _says_something(answer):
+        limits = self.parameters.encoder
+        plain = match.score >= limits.plain or match.doubted >= limits.doubted
+        if self.encoder is None or plain or not _says_something(answer):
             return self._by_words(match, answer)
         return Undecided((fact_side(self.fact), answer.raw), match)
 
@@ -103,7 +108,8 @@ class Detector:
         """The finding, given what the encoder says."""
         assert self.meaning is not None
         limits, match = self.parameters.encoder, undecided.match
-        odds = math.log(max(probability, 1e-4) / max(1 - probability, 1e-4)) + limits.words * match.score
+        words = max(match.score, match.doubted)
+        odds = math.log(max(probability, 1e-4) / max(1 - probability, 1e-4)) + limits.words * words
         score = round(1 / (1 + math.exp(-odds)), 4)
         if score < limits.threshold:
             return Finding(False, score, "encoder", (), f"the encoder gives it {score:.2f} of {limits.threshold:g}")
