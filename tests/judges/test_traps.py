@@ -10,8 +10,8 @@ from evalkit.judges.leakage import make_leakage, make_leakage_words
 
 HULL = Fact(
     id="d/hull", kind="summary", about="the reason the longer hull was not pursued",
-    text="The longer hull was abandoned because turning it needs dredging at the basin, which the harbour authority will "
-    "fund only if the insurer agrees.",
+    text="The longer hull was abandoned because turning it needs dredging at the basin, which the harbour authority "
+    "will fund only if the insurer agrees.",
 )  # fmt: skip
 CREW = Fact(
     id="d/crew", kind="summary", about="the size of the crew",
@@ -27,7 +27,7 @@ BRANCH = Fact(
 )  # fmt: skip
 NOT_TOLD = [
     (HULL, "I can't go into why the longer hull was not pursued.", "refusal echo"),
-    (HULL, "The longer hull was discussed at length, with views on both sides; the crew asked about its cost.", "topic"),
+    (HULL, "The longer hull was discussed at length, with views on both sides, and at what cost.", "topic"),
     (CREW, "The team agreed to hire five deck hands before the summer season starts.", "number flip"),
     (REFIT, "Peter Lund will lead the refit of the ferry in Ardlane.", "entity swap"),
     (REFIT, "Maria Okafor will not lead the refit of the ferry.", "negation"),
