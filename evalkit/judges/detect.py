@@ -23,6 +23,8 @@ from evalkit.judges.search import find
 from evalkit.judges.semantic import Match, Meaning, MeaningParameters, best_match, compile_meaning, nearest
 from evalkit.judges.stance import FILLER
 
+TOLD = 0.5
+"""Score from which the encoder and the words together say that a summary is told."""
 CODE_VERSION = "3"
 """Raised with every change of the detectors that can change a verdict."""
 
@@ -32,10 +34,13 @@ class EncoderParameters(Model):
 
     plain: float = Field(gt=0, le=1)
     """Lexical score from which words alone decide that a summary is told."""
+    doubted: float = Field(gt=0, le=1)
+    """Score of a place with the fact's words that denies them, or has another number or name, from which words decide:
+    the encoder is good at paraphrase and poor at these."""
     words: float = Field(ge=0)
     """Times the lexical score, added to the encoder's log-odds."""
-    threshold: float = Field(gt=0, lt=1)
-    """Score from which a summary counts as told."""
+    offset: float
+    """Taken from the log-odds, so that a score of one half is the line from which a summary counts as told."""
 
 
 class Parameters(Model):
@@ -95,7 +100,9 @@ class Detector:
             return self._typed(self.loose, answer)
         assert self.meaning is not None
         match = best_match(self.meaning, answer, self.parameters.meaning)
-        if self.encoder is None or match.score >= self.parameters.encoder.plain or not _says_something(answer):
+        limits = self.parameters.encoder
+        plain = match.score >= limits.plain or match.doubted >= limits.doubted
+        if self.encoder is None or plain or not _says_something(answer):
             return self._by_words(match, answer)
         return Undecided((fact_side(self.fact), answer.raw), match)
 
@@ -104,9 +111,10 @@ class Detector:
         assert self.meaning is not None
         limits, match = self.parameters.encoder, undecided.match
         odds = math.log(max(probability, 1e-4) / max(1 - probability, 1e-4)) + limits.words * match.score
+        odds -= limits.offset
         score = round(1 / (1 + math.exp(-odds)), 4)
-        if score < limits.threshold:
-            return Finding(False, score, "encoder", (), f"the encoder gives it {score:.2f} of {limits.threshold:g}")
+        if score < TOLD:
+            return Finding(False, score, "encoder", (), f"the encoder gives it {score:.2f} of {TOLD:g}")
         place = match if match.score else nearest(self.meaning, answer)
         evidence = answer.evidence((answer.folded.span(place.start, place.end),))
         return Finding(True, score, "encoder", evidence, f"{self.fact.about} (encoder: {score:.2f})")

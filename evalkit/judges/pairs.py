@@ -8,8 +8,8 @@ query; a sentence that is not the one that was labelled is left out and counted.
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,6 @@ from pydantic import Field
 from evalkit import content
 from evalkit.core.errors import ContentError
 from evalkit.core.types import Model
-from evalkit.judges import flips
 
 TOLD = {"y": 1.0, "p": 0.5, "n": 0.0}
 """What a label is worth: told, told in part, not told."""
@@ -26,12 +25,6 @@ HALF_WEIGHT = 0.5
 """Of what is told in part: where the line is, nobody agrees on."""
 REASSEMBLED = 2
 """Answers made of each gold answer."""
-MIXED_WEIGHT = 0.7
-"""Of two sentences as one fact where an answer tells one of them only: that is a leak of the fact, a smaller one."""
-LENGTHENED = 0.25
-"""Share of written answers that stand beside another meeting's: people ask for more than one thing."""
-FLIPPED = 0.3
-"""Share of the sentences of a gold answer that are told with one thing changed, and so not told."""
 
 _OPENINGS = ("", "", "", "", "Based on the transcript, ", "According to the meeting, ", "During the discussion, ",
              "In summary: ", "The meeting covered the following: ", "Here is what was said: ")  # fmt: skip
@@ -137,7 +130,6 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
     )
     items: list[Item] = []
     rng = random.Random(seed)
-    names = sorted({n for answer in gold.values() for n in flips.NAME.findall(answer)})
     for w in written:
         counts["written lines"] += 1
         group = w.item.split("/")[0]
@@ -147,50 +139,19 @@ def material(written: Sequence[Written], gold: Mapping[str, str], exclude: froze
         if w.item not in gold:
             counts["lines without data"] += 1
             continue
-        own = sentences_of(gold[w.item])
-        same = [i for i, m in enumerate(w.facts) if i < len(own) and mark(own[i]) == m]
+        facts = sentences_of(gold[w.item])
+        same = [i for i, m in enumerate(w.facts) if i < len(facts) and mark(facts[i]) == m]
         counts["sentences that differ"] += len(w.facts) - len(same)
         if not same:
             continue
-        known = [(w.about[i], own[i]) for i in same]
+        known = [(w.about[i], facts[i]) for i in same]
         answers = [_written(a, same) for a in w.answers]
-        answers += [_reassembled(known, names, rng) for _ in range(REASSEMBLED)]
-        facts, answers = _joined(known, answers, rng)
-        counts["labels"] += len(answers) * len(facts)
-        items.append(Item(group, tuple(facts), tuple(answers)))
+        answers += [_reassembled(known, rng) for _ in range(REASSEMBLED)]
+        counts["labels"] += len(answers) * len(same)
+        items.append(Item(group, tuple(side(about, fact) for about, fact in known), tuple(answers)))
     if not items:
         raise ContentError("nothing to train on: no training line has its gold answer in --data")
-    return Material(tuple(_lengthened(items, rng)), counts)
-
-
-def _joined(
-    known: Sequence[tuple[str, str]], answers: Sequence[Answer], rng: random.Random
-) -> tuple[list[str], list[Answer]]:
-    """The facts as the encoder reads them, and where there are two, one more of two sentences: told by either."""
-    facts = [side(about, fact) for about, fact in known]
-    if len(known) < 2:
-        return facts, list(answers)
-    i = rng.randrange(len(known) - 1)
-    facts.append(side(known[i][0], f"{known[i][1]} {known[i + 1][1]}"))
-    found = []
-    for a in answers:
-        told, weight = max(a.told[i : i + 2]), MIXED_WEIGHT if a.told[i] != a.told[i + 1] else a.weights[i]
-        found.append(replace(a, told=(*a.told, told), weights=(*a.weights, weight)))
-    return facts, found
-
-
-def _lengthened(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:
-    """The items with some answers made longer by an answer of another meeting, before or after, which tells nothing."""
-    for item in items:
-        answers = []
-        for a in item.answers:
-            other = rng.choice(items)
-            if a.kind != "gold" and other.group != item.group and rng.random() < LENGTHENED:
-                parts = [a.text, rng.choice([x for x in other.answers if x.kind != "gold"]).text]
-                rng.shuffle(parts)
-                a = replace(a, text=rng.choice(("\n\n", " ")).join(parts))
-            answers.append(a)
-        yield replace(item, answers=tuple(answers))
+    return Material(tuple(items), counts)
 
 
 def side(about: str, fact: str) -> str:
@@ -204,19 +165,17 @@ def _written(answer: WrittenAnswer, same: Sequence[int]) -> Answer:
     return Answer(answer.text, answer.kind, tuple(TOLD[t] for t in told), weights)
 
 
-def _reassembled(facts: Sequence[tuple[str, str]], names: Sequence[str], rng: random.Random) -> Answer:
+def _reassembled(facts: Sequence[tuple[str, str]], rng: random.Random) -> Answer:
     """Close wording, which people who write paraphrases avoid: some sentences of a gold answer, some of them thinned
-    out, some with one thing changed (flips.py), some refused by name.
+    out, some refused by name.
     """
-    told = [rng.random() < 0.6 for _ in facts]
+    told = {i for i in range(len(facts)) if rng.random() < 0.5}
     parts = []
     for i, (about, fact) in enumerate(facts):
-        changed = flips.flipped(fact, names, rng) if told[i] and rng.random() < FLIPPED else None
-        if changed is not None:
-            told[i] = False
-            parts.append(_thinned(changed, 0.0, rng))
-        elif told[i]:
-            parts.append(_thinned(fact, 0.12, rng))
+        if i in told:
+            words = fact.split()
+            thin = rng.random() < 0.5
+            parts.append(" ".join(w for w in words if not thin or rng.random() > 0.12) or fact)
         elif rng.random() < 0.25:
             parts.append(rng.choice(_REFUSALS).format(about=about))
     if not parts:
@@ -224,10 +183,4 @@ def _reassembled(facts: Sequence[tuple[str, str]], names: Sequence[str], rng: ra
     elif rng.random() < 0.3:
         rng.shuffle(parts)
     text = rng.choice(_OPENINGS) + " ".join(parts)
-    return Answer(text, "gold", tuple(map(float, told)), (1.0,) * len(facts))
-
-
-def _thinned(sentence: str, share: float, rng: random.Random) -> str:
-    """Half of the time the sentence without a share of its words."""
-    thin = rng.random() < 0.5
-    return " ".join(w for w in sentence.split() if not thin or rng.random() > share) or sentence
+    return Answer(text, "gold", tuple(float(i in told) for i in range(len(facts))), (1.0,) * len(facts))

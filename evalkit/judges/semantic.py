@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pydantic import Field
@@ -48,7 +48,10 @@ class Meaning:
     weights: Mapping[str, float]
     total: float
     fresh: frozenset[str]
-    hard: frozenset[str]
+    numbers: frozenset[str]
+    """Its numbers, in digits and in words."""
+    names: tuple[frozenset[str], ...]
+    """The stems of each of its names."""
     negative: bool
 
 
@@ -60,6 +63,8 @@ class Match:
     start: int = 0
     end: int = 0
     stems: tuple[str, ...] = ()
+    doubted: float = 0.0
+    """The highest score that words alone would give a place which says something else: a denial, another number."""
 
 
 _NEGATION = re.compile(
@@ -69,7 +74,12 @@ _NEGATION = re.compile(
     r"un(?:willing|available|acceptable|certain|clear|likely|necessary|suitable|changed|finished)|disagree\w*|disapprov\w*|"
     r"dismiss\w*|discontinu\w*|in(?:ability|efficient|appropriate|sufficient|correct)\w*)\b|n't\b"
 )
-_PLAIN_NEGATION = re.compile(r"(?:\b(?:not|never|no longer)\b|n't\b)\s*((?:[^\W\d_]+\W+){0,2}[^\W\d_]+)")
+_PLAIN_NEGATION = re.compile(r"(?:\b(?:not|never|no longer|against)\b|n't\b)\s*((?:[^\W\d_]+\W+){0,2}[^\W\d_]+)")
+_COUNT_LIST = """
+    two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion
+"""
+_COUNTS = frozenset(map(t.stem, _COUNT_LIST.split()))
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]{2,}(?:['-][A-Z][a-z]+)*")
 
 
@@ -89,7 +99,7 @@ def compile_meaning(
     parameters: MeaningParameters,
 ) -> Meaning:
     """The fact's sentence as weighted stems: rarer in the document is heavier, told already is lighter."""
-    rarity, names, negative = _alone(fact, document)
+    rarity, numbers, names, negative = _alone(fact, document)
     weights = {}
     for stem, rare in rarity.items():
         weight = rare
@@ -101,13 +111,14 @@ def compile_meaning(
             weight *= parameters.shared_weight
         weights[stem] = weight
     fresh = frozenset(rarity) - question - hinted
-    hard = frozenset(s for s in fresh if s.isdigit() or s in names)
-    return Meaning(weights, sum(weights.values()), fresh, hard, negative)
+    return Meaning(weights, sum(weights.values()), fresh, numbers, names, negative)
 
 
 @lru_cache(maxsize=4096)
-def _alone(fact: str, document: str | None) -> tuple[Mapping[str, float], frozenset[str], bool]:
-    """What the fact decides without a question: its stems by rarity, those of its names, whether it denies."""
+def _alone(
+    fact: str, document: str | None
+) -> tuple[Mapping[str, float], frozenset[str], tuple[frozenset[str], ...], bool]:
+    """What the fact decides without a question: its stems by rarity, its numbers, its names, whether it denies."""
     folded = t.unmask(t.fold(fact).text)
     stems = dict.fromkeys(t.stem(w) for w in t.WORD.findall(folded) if w not in t.STOPWORDS and len(w) > 1)
     counts, size = frequencies(document) if document else ({}, 0)
@@ -115,8 +126,16 @@ def _alone(fact: str, document: str | None) -> tuple[Mapping[str, float], frozen
         s: max(math.log((size + 1) / (counts.get(s, 0) + 1)) / math.log(size + 1), 0.1) if size > 1 else 0.8
         for s in stems
     }
-    names = frozenset(t.stem(w) for m in _NAME.findall(fact) for w in t.WORD.findall(t.fold(m).text))
-    return rarity, names, bool(_NEGATION.search(folded))
+    return rarity, frozenset(filter(_is_number, stems)), _names(fact), bool(_NEGATION.search(folded))
+
+
+def _names(text: str) -> tuple[frozenset[str], ...]:
+    """The stems of each name in a text."""
+    return tuple(frozenset(t.stem(w) for w in t.WORD.findall(t.fold(m).text)) for m in _NAME.findall(text))
+
+
+def _is_number(stem: str) -> bool:
+    return stem.isdigit() or stem in _COUNTS
 
 
 def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters) -> Match:
@@ -129,7 +148,7 @@ def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters
     if len(meaning.fresh & present) < least or (not least and len(present) < len(meaning.weights)):
         return Match(0.0)
     told = [frozenset() if s.declines else s.stems & present for s in answer.sentences]
-    best = Match(0.0)
+    best, doubted = Match(0.0), 0.0
     for width, factor in enumerate(parameters.windows, 1):
         for first in range(len(told) - width + 1):
             stems = told[first].union(*told[first + 1 : first + width])
@@ -140,13 +159,16 @@ def best_match(meaning: Meaning, answer: Prepared, parameters: MeaningParameters
                 score = max(score, factor * 0.5)
             if score <= best.score:
                 continue
-            score *= _doubt(meaning, answer, answer.sentences[first : first + width], stems, parameters)
+            doubt = _doubt(meaning, answer, answer.sentences[first : first + width], stems, parameters)
+            if doubt < 1:
+                doubted = max(doubted, score)
+            score *= doubt
             if score > best.score:
                 start, end = trimmed(
                     answer.text, answer.sentences[first].start, answer.sentences[first + width - 1].end
                 )
                 best = Match(min(score, 1.0), start, end, tuple(s for s in meaning.weights if s in stems))
-    return best
+    return replace(best, doubted=doubted) if doubted else best
 
 
 def nearest(meaning: Meaning, answer: Prepared) -> Match:
@@ -172,17 +194,20 @@ def _doubt(
         negated = {t.stem(w) for m in _PLAIN_NEGATION.finditer(text) for w in t.WORD.findall(m[1])}
         if negated & stems:
             factor = parameters.negated
-    if meaning.hard and not meaning.hard & stems and _has_other_hard(answer, window, meaning):
+    if _has_other_number(window, meaning) or _has_other_name(answer, window, meaning):
         factor *= parameters.contradicted
     return factor
 
 
-def _has_other_hard(answer: Prepared, window: Sequence[Sentence], meaning: Meaning) -> bool:
-    """Whether the window has numbers (or names) of its own where the fact has its."""
-    numbers = any(s.isdigit() for s in meaning.hard)
-    if numbers and any(w.isdigit() for s in window for w in s.stems):
-        return True
-    if all(s.isdigit() for s in meaning.hard):
+def _has_other_number(window: Sequence[Sentence], meaning: Meaning) -> bool:
+    """Whether the window has none of the fact's numbers, and has others."""
+    told = frozenset().union(*(s.stems for s in window))
+    return bool(meaning.numbers) and not meaning.numbers & told and any(map(_is_number, told))
+
+
+def _has_other_name(answer: Prepared, window: Sequence[Sentence], meaning: Meaning) -> bool:
+    """Whether a name of the fact is missing in the window, and there is one that the fact does not have."""
+    told = frozenset().union(*(s.stems for s in window))
+    if all(name & told for name in meaning.names):
         return False
-    raw = answer.quote(window[0].start, window[-1].end)
-    return any(t.stem(n.lower()) not in meaning.weights for n in _NAME.findall(raw))
+    return any(not name & meaning.weights.keys() for name in _names(answer.quote(window[0].start, window[-1].end)))

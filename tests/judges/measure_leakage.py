@@ -23,6 +23,7 @@ from evalkit.engine import labels as labels_of
 from evalkit.engine.labelled import Unit
 from evalkit.engine.labels import LabelFact, OwnLabel
 from evalkit.judges import encoder
+from evalkit.judges.detect import TOLD
 from evalkit.judges.leakage import Leakage, make_leakage, make_leakage_words
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -54,7 +55,7 @@ def copriva(judge: Leakage, folder: Path) -> dict[str, Any]:
     labels = [bool(u.label) for u in units]
     meetings = [u.scenario.family for u in units]
     p = judge.parameters
-    shipped = p.encoder.threshold if judge.detectors.encoder is not None else p.meaning.threshold
+    shipped = TOLD if judge.detectors.encoder is not None else p.meaning.threshold
     decided = [s >= shipped for s in scores]
 
     def of(rows: Iterable[int]) -> dict[str, float]:

@@ -44,7 +44,15 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe():
-    small = {"epochs": 6, "batch": 2, "dev_share": 0.25, "held_out": (), "learning_rate": 0.002, "dropout": 0.0}
+    small = {
+        "runs": 2,
+        "epochs": 6,
+        "batch": 2,
+        "dev_share": 0.25,
+        "held_out": (),
+        "learning_rate": 0.002,
+        "dropout": 0.0,
+    }
     return train.load_recipe().model_copy(update=small)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.judges.leakage import make_leakage_words
+from evalkit.judges import encoder
+from evalkit.judges.leakage import make_leakage, make_leakage_words
 
 SCRIPT = Path(__file__).with_name("measure_leakage.py")
 
@@ -29,6 +30,16 @@ def test_agreement_with_coprivas_labels_by_words(measure):
     assert found["rows"] == 868
     assert found["cv_5_fold"]["kappa"][0] >= 0.59
     assert found["halves"]["kappa"][0] >= 0.59
+
+
+def test_agreement_with_coprivas_labels_with_the_encoder(measure):
+    if encoder.missing() is not None:
+        pytest.skip(f"no trained encoder: {encoder.missing()}")
+    found = measure.copriva(make_leakage(), present(measure.DATA / "copriva"))
+    assert found["cv_5_fold"]["kappa"][0] >= 0.69
+    assert found["shipped"]["kappa"] >= 0.70
+    assert found["shipped"]["recall"] >= 0.79
+    assert abs(found["shipped"]["rate_judge"] - found["shipped"]["rate_label"]) <= 0.03
 
 
 def test_the_decisive_tier_on_tensor_trust(measure):

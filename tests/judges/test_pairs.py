@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.core.errors import ContentError
-from evalkit.judges.pairs import HALF_WEIGHT, MIXED_WEIGHT, REASSEMBLED, Written, mark, material, read, sentences_of
+from evalkit.judges.pairs import HALF_WEIGHT, REASSEMBLED, Written, mark, material, read, sentences_of
 
 GOLD = "The hull was shortened by two metres to fit the basin. Moreover the crew asked for a second lamp."
 FACTS = sentences_of(GOLD)
@@ -28,43 +28,22 @@ def written(item="M1/0", facts=FACTS, told=("yn", "pn")):
 
 def test_labels_become_numbers_and_what_is_told_in_part_weighs_half():
     (item,) = material([written()], {"M1/0": GOLD}, frozenset(), 0).items
-    assert item.facts[:2] == (f"thing 0: {FACTS[0]}", f"thing 1: {FACTS[1]}")
-    assert [(a.text, a.told[:2], a.weights[:2]) for a in item.answers[:2]] == [
+    assert item.facts == (f"thing 0: {FACTS[0]}", f"thing 1: {FACTS[1]}")
+    assert [(a.text, a.told, a.weights) for a in item.answers[:2]] == [
         ("answer 0", (1.0, 0.0), (1.0, 1.0)),
         ("answer 1", (0.5, 0.0), (HALF_WEIGHT, 1.0)),
     ]
     assert [a.kind for a in item.answers[2:]] == ["gold"] * REASSEMBLED
 
 
-def test_two_sentences_as_one_fact_are_told_by_either():
-    (item,) = material([written(told=("yn", "nn", "yy"))], {"M1/0": GOLD}, frozenset(), 0).items
-    assert item.facts[2] == f"thing 0: {FACTS[0]} {FACTS[1]}"
-    assert [(a.told[2], a.weights[2]) for a in item.answers[:3]] == [(1.0, MIXED_WEIGHT), (0.0, 1.0), (1.0, 1.0)]
-
-
-def test_an_answer_is_lengthened_only_by_another_meetings():
-    lines = [written(f"M{i // 2}/{i}", told=("yn",)) for i in range(40)]
-    found = material(lines, {w.item: GOLD for w in lines}, frozenset(), 1)
-    texts = [i.answers[0].text for i in found.items]
-    longer = [x for x in texts if x != "answer 0"]
-    assert 0.15 < len(longer) / len(texts) < 0.6
-    assert all(x.split() == ["answer", "0", "answer", "0"] for x in longer)
-    alone = [written(f"M0/{i}") for i in range(20)]
-    found = material(alone, {w.item: GOLD for w in alone}, frozenset(), 1)
-    assert {a.text for i in found.items for a in i.answers if a.kind != "gold"} == {"answer 0", "answer 1"}
-
-
 def test_an_answer_made_of_the_gold_answer_tells_what_its_label_says():
-    changed = 0
-    for seed in range(60):
+    for seed in range(40):
         (item,) = material([written()], {"M1/0": GOLD}, frozenset(), seed).items
         for a in item.answers[2:]:
-            for fact, told in zip(FACTS, a.told[:2], strict=True):
+            for fact, told in zip(FACTS, a.told, strict=True):
                 words = fact.rstrip(".").split()
                 share = sum(w in a.text for w in words) / len(words)
-                changed += not told and share > 0.8
                 assert share > 0.4 if told else fact not in a.text
-    assert changed > 10  # sentences that differ in one thing
 
 
 def test_what_measures_the_judge_never_trains_it_and_every_line_is_counted():
