@@ -27,6 +27,8 @@ perf-monitor:  ## steps a second of the rule monitor, and how many times faster 
 	$(PY) tests/perf/monitor.py
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
+measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
+	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
