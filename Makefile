@@ -29,8 +29,10 @@ measure-judge:  ## agreement of the leakage judge with the released CoPriva labe
 	$(PY) tests/judges/measure_leakage.py
 measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
 	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
+measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
+	$(PY) tests/guardrails/measure_baselines.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-detection perf-monitor measure-judge robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-detection perf-monitor measure-judge measure-baselines measure-policyguard robust wheel
