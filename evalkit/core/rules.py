@@ -259,7 +259,9 @@ def kind_of(form: Form) -> PolicyKind:
         return "conditional" if form.after is not None else "prohibition"
     if isinstance(form, Limit):
         return "limit"
-    return {Require: "obligation", Precede: "ordering", Respond: "conditional"}[type(form)]  # type: ignore[return-value]
+    if isinstance(form, Require):
+        return "obligation"
+    return "ordering" if isinstance(form, Precede) else "conditional"
 
 
 def check_world(rule: Rule, world: Mapping[str, Any]) -> None:
