@@ -251,7 +251,7 @@ def conditions(rule: Rule) -> Iterator[Condition]:
 def kind_of(form: Form) -> PolicyKind:
     """Of a form; several parts are a conditional unless they are of one kind."""
     if isinstance(form, Together):
-        kinds = {kind_of(part) for part in form.parts}
+        kinds: set[PolicyKind] = {kind_of(part) for part in form.parts}
         return kinds.pop() if len(kinds) == 1 else "conditional"
     if isinstance(form, Forbid):
         if any(c.op == "carries" for act in form.act for c in act.where):

@@ -162,3 +162,19 @@ def test_compiled_conditions_are_the_written_ones_at_every_edge(shape):
             event = Event("call", "a", arguments={"x": value}, result={"x": value})
             expected = semantics.judge(rule, [event], WORLD).status
             assert compile_rule(rule).start(WORLD).step(event) == expected, (path, value)
+
+
+@pytest.mark.parametrize(("y", "status"), [(2, "holding"), (1, "violated"), ("1", "violated")])
+def test_a_variable_at_two_paths_means_the_same_value_at_both(y, status):
+    rule = parse({"for_each": {"k": "x"}, "forbid": {"call": "a", "where": {"x": "$k", "y": "$k"}}})
+    event = Event("call", "a", arguments={"x": 1, "y": y})
+    assert semantics.judge(rule, [event]).status == status
+    assert compile_rule(rule).start().step(event) == status
+
+
+def test_what_a_source_gave_is_followed_in_the_order_of_events():
+    rule = parse({"tags": {"t": {"from": {"call": "read"}}}, "forbid": {"call": "send", "carries": "t"}})
+    sent, read = Event("call", "send", arguments={"body": "code is 48213."}), Event("call", "read", result="48213")
+    for events, status in (([sent, read], "holding"), ([read, sent], "violated")):
+        monitor = compile_rule(rule).start()
+        assert [monitor.step(e) for e in events][-1] == semantics.judge(rule, events).status == status
