@@ -21,6 +21,8 @@ perf:  ## overhead against a bare aiohttp loop, latency, memory; prints ratios
 	$(PY) tests/perf/overhead.py
 perf-judge:
 	$(PY) tests/perf/judge_speed.py
+perf-detection:  ## what the numbers of 60,000 verdicts of a detector cost
+	$(PY) tests/perf/detection.py
 perf-monitor:  ## steps a second of the rule monitor, and how many times faster than the reference evaluator
 	$(PY) tests/perf/monitor.py
 perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langgraph takes of them
@@ -43,4 +45,4 @@ robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection

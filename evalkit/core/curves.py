@@ -112,7 +112,7 @@ def resampled(
 ) -> tuple[float, float] | None:
     """95 % interval of a statistic of weighted families; None for one family.
 
-    `centred`: the draws are moved so that their median is the value: for what is larger in a resample because it is one.
+    `centred`: the draws are moved so that their median is the value: for what is larger in any resample.
     """
     import numpy as np
 

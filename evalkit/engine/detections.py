@@ -158,10 +158,10 @@ class Detections(Summary):
         """Only where every decided example has a probability: a rest without would be chosen by the detector."""
         import numpy as np
 
-        scores = np.frombuffer(self._scores, dtype=float) if self._scores else np.zeros(0)
+        scores: Any = np.frombuffer(self._scores, dtype=float) if self._scores else np.zeros(0)
         if not len(scores) or np.isnan(scores).any():
             return
-        labels = np.frombuffer(self._labels, dtype=np.int8).astype(float)
+        labels: Any = np.frombuffer(self._labels, dtype=np.int8).astype(float)
         names = sorted(self._numbers)
         number: Any = np.empty(len(names), dtype=np.int64)
         for i, name in enumerate(names):
@@ -183,10 +183,14 @@ class Detections(Summary):
             yield _metric(name, {}, _times(quantile(times, q), 1000), None)
         if mean is None or not mean.value:
             return
-        low, high = (mean.low or mean.value), (mean.high or mean.value)
-        low = low if low > 0 else times[0] or mean.value
-        yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, 1 / high, 1 / low, mean.n), None)
         f1 = self._whole.confusion.f1()
+        low, high = mean.low, mean.high
+        if low is None or high is None or low <= 0:  # times so uneven that their mean is not known
+            yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, None, None, mean.n), None)
+            if f1 is not None:
+                yield _metric("ea_f1", {}, Estimate(f1.value / mean.value, None, None, mean.n), None)
+            return
+        yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, 1 / high, 1 / low, mean.n), None)
         if f1 is not None and f1.low is not None and f1.high is not None:
             # of both intervals the worse ends: wider than 95 % needs
             yield _metric("ea_f1", {}, Estimate(f1.value / mean.value, f1.low / high, f1.high / low, mean.n), None)
