@@ -88,8 +88,14 @@ def layout(graph: PolicyGraph, seed: int = 0) -> list[tuple[float, float]]:
     if n < 2:
         return [(0.0, 0.0)] * n
     placed = nx.spring_layout(networkx_graph(graph), seed=seed, weight="weight", k=2.2 / n**0.5, iterations=120)
-    widest = max(max(abs(x), abs(y)) for x, y in placed.values()) or 1.0
-    return [(round(float(placed[i][0]) / widest, 4), round(float(placed[i][1]) / widest, 4)) for i in range(n)]
+    axes = [_spread([float(placed[i][axis]) for i in range(n)]) for axis in (0, 1)]
+    return list(zip(*axes, strict=True))
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    """The values moved and stretched to lie between -1 and 1."""
+    middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2 or 1.0
+    return [round((v - middle) / half, 4) for v in values]
 
 
 def graphml(graph: PolicyGraph) -> str:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from evalkit.benchmarks import cues
 from evalkit.benchmarks.passages import Passage, passages
@@ -197,8 +198,9 @@ def _same(a: _Candidate, b: _Candidate) -> bool:
     return difflib.SequenceMatcher(None, x, y, autojunk=False).ratio() >= SAME
 
 
-def _tokens(text: str) -> list[str]:
-    return [stem(w) for w in WORD.findall(fold(text).text)]
+@lru_cache(maxsize=8192)
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(stem(w) for w in WORD.findall(fold(text).text))
 
 
 _HARD = frozenset({

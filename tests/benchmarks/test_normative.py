@@ -1,5 +1,6 @@
 """Policies of a document without a model: nearly all of its rules, exact places, words that stand by themselves."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,10 @@ def test_any_text_gives_exact_places_and_a_file_that_reads_back(tmp_path_factory
         path = tmp_path_factory.mktemp("any") / "policies.yaml"
         path.write_text(policyfile.dump(made.entries, None, made.lines()), encoding="utf-8", newline="\n")
         assert content.load_yaml(path, policyfile.PoliciesFile).policies == tuple(made.entries)
+
+
+@pytest.mark.parametrize("piece", ["can we go on and on ", "1 2 3 ", "only a ", "'a ", "(", "no aa "])
+def test_a_text_that_never_ends_costs_no_square_of_its_length(piece):
+    start = time.process_time()
+    normative.extract(piece * (40_000 // len(piece)), "d")
+    assert time.process_time() - start < 10  # without a bound on what is looked at: minutes

@@ -111,7 +111,9 @@ async def test_in_a_browser_a_policy_is_found_chosen_and_nothing_runs(page, tmp_
 
 
 @pytest.mark.skipif(binary() is None, reason="no chromium on PATH")
-async def test_on_a_phone_nothing_is_wider_than_the_screen(page, tmp_path):
+async def test_on_a_phone_nothing_is_wider_than_the_screen(tmp_path):
+    page = tmp_path / "graph.html"
+    page.write_text(graphpage.page(*made(DESK, sets=400, levels=range(1, 31))), encoding="utf-8")
     async with Browser(tmp_path / "profile") as tab:
         await tab.size(390, 844, mobile=True)
         await tab.open(page.as_uri())
