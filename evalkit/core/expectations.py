@@ -171,7 +171,7 @@ def examine(
 
 def _policy(policy: str, pairs: Sequence[tuple[Expectation, Finding]], near: bool) -> PolicyFinding:
     answers = {f.answer for _, f in pairs}
-    worst = next(a for a in _WORST if a in answers)
+    worst: Answer = next(a for a in _WORST if a in answers)
     deciding = [f for _, f in pairs if f.answer == worst]
     places = tuple(sorted({i for f in deciding for i in f.messages}))
     reason = "; ".join(dict.fromkeys(f.reason for f in deciding))
