@@ -17,7 +17,7 @@ from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import measures, store
 from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
-from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, play
+from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, is_dialogue, play
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
 
@@ -207,12 +207,20 @@ def plan(
     """Estimate a run without asking anything. Time: one second for an answer, `concurrency` at once."""
     calls = characters = 0
     for scenario in read():
-        calls += spec.epochs
-        characters += spec.epochs * sum(len(m.content) for m in render(scenario, contexts))
+        asked = spec.epochs * (_steps(scenario, spec) if is_dialogue(scenario) else 1)
+        calls += asked
+        characters += asked * sum(len(m.content) for m in render(scenario, contexts))
     prompt = characters // CHARACTERS_PER_TOKEN
     completion = calls * int(spec.params.get("max_tokens") or 512)
     cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
     return Plan(calls, prompt, completion, cost, calls / concurrency)
+
+
+def _steps(scenario: Scenario, spec: RunSpec) -> int:
+    """About how many answers a dialogue takes: those of the event's own plan, and those of a model user."""
+    plan = (scenario.world or {}).get("gold", ())
+    users = len(plan) if spec.options.get("user", "offline") != "offline" else 0
+    return sum(1 + bool(turn.get("calls")) for turn in plan) + users
 
 
 def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-
 from evalkit.core import semantics
 from evalkit.core.errors import ContentError, JudgeError
 from evalkit.core.events import Event, from_messages

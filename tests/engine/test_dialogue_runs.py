@@ -17,7 +17,7 @@ from evalkit.engine import store
 from evalkit.engine.chosen import JudgeWish, make
 from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.rejudge import rejudge
-from evalkit.engine.run import Budget
+from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
 from tests.engine import talks
 from tests.engine.talkserver import TalkServer
@@ -118,6 +118,21 @@ def test_a_budget_stops_between_dialogues(written, tmp_path):
         document = play(tmp_path / "r", written[0], f"{server.url}#m", target=options, budget=Budget(tokens=200))
     assert document["stopped"] == "max_tokens"
     assert 0 < document["n"] < 6
+
+
+def test_a_dry_run_counts_the_answers_of_whole_dialogues(written):
+    oracle = talks.oracle()
+    counting = talks.Agent(lambda request: request)
+
+    async def generate(request):
+        counting.asked.append(request)
+        return await oracle.generate(request)
+
+    counting.generate = generate
+    for scenario in written[1]:
+        talks.have(counting, scenario)
+    run, _ = prepare(Wish(suite="intellagent", model="scripted/oracle", data=str(written[0])))
+    assert plan(run.read, run.contexts, run.spec, 1, None).calls == len(counting.asked)
 
 
 def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):

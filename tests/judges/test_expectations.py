@@ -1,6 +1,7 @@
 """The judges of dialogues: what was expected decides; what cannot be known is left open; evidence is really there."""
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -132,7 +133,7 @@ class Model:
     """A judge model that answers in no readable way: what matters is what it is asked."""
 
     name = "model"
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     async def generate(self, request):
         from evalkit.core.types import Reply
