@@ -62,7 +62,7 @@ class Formal:
             outcome=outcome,
             policy_id=policy.id,
             score={"violation": 1.0, "compliant": 0.0}.get(outcome),
-            evidence=quoted(trajectory, places),
+            evidence=quoted(trajectory, places, reason),
             reason=reason[:1000],
         )
 

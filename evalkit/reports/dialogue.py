@@ -28,6 +28,7 @@ from evalkit.reports.tables import (
 from evalkit.reports.wrapping import wrapped
 
 BY = {
+    "mode": ("what the user wants", "success_rate"),
     "attack": ("pressure", "success_rate"),
     "difficulty": ("difficulty", "success_rate"),
     "difficulty_from": ("difficulty, from", "success_rate"),
@@ -40,7 +41,7 @@ BY = {
     "k": ("k dialogues of one scenario", "pass_hat_k"),
 }
 """Slice to its name and the metric that is shown by it."""
-ON_TERMINAL = ("attack", "difficulty", "domain", "policy_kind", "category", "k")
+ON_TERMINAL = ("mode", "attack", "difficulty", "domain", "policy_kind", "category", "k")
 """Tools, policies and pairs are many: they are in summary.json and in the HTML report."""
 FIRST = 5
 """Policies of the diagnosis that a terminal shows."""

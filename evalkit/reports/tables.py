@@ -52,6 +52,7 @@ class Column:
 
 COLUMNS = (
     Column("Success", "success_rate"),
+    Column("Success, pressed", "success_rate", {"mode": "pressed"}),
     Column("Policies broken", "violation_rate"),
     Column("Near misses", "near_miss_rate"),
     Column("Others broken", "other_violation_rate"),

@@ -114,6 +114,15 @@ def test_slices_by_difficulty_its_tail_policy_kind_category_tool_and_pair():
     assert shown == ["a + b"]
 
 
+def test_pressed_and_harmless_dialogues_are_told_apart():
+    found = counted(
+        (scenario(0), trajectory(0), {"a": "violation", "b": "compliant"}),
+        (scenario(1, attack="benign"), trajectory(1), {"a": "compliant", "b": "compliant"}),
+    )
+    assert values(found, "success_rate", mode="pressed")[:2] == (0.0, 1)
+    assert values(found, "success_rate", mode="twin")[:2] == (1.0, 1)
+
+
 def test_a_pair_that_met_twice_is_no_slice():
     found = counted(*((scenario(i), trajectory(i), {"a": "compliant", "b": "compliant"}) for i in range(2)))
     assert not [m for m in found.metrics() if "pair" in m.slice]

@@ -52,6 +52,15 @@ def test_an_order_that_was_kept_and_one_that_was_not_with_the_call_as_evidence()
     assert bad.messages[e.message].content[e.start : e.end] == e.quote == '{"ok": true}'
 
 
+def test_of_several_calls_in_one_message_the_one_that_matters_is_the_evidence():
+    rule = scenario([{"policy": "p", "forbid": CANCEL}])
+    calls = tuple(ToolCall(id=n, name=n, arguments=json.dumps(a)) for n, a in (("look", {}), ("cancel", {"id": "B1"})))
+    told = [Message(role="tool", content=f'{{"{c.id}": 1}}', tool_call_id=c.id) for c in calls]
+    both = Trajectory(scenario_id="s", target="t", messages=(Message(role="assistant", tool_calls=calls), *told))
+    (verdict,) = Expectations().judge(rule, both, None)
+    assert [e.quote for e in verdict.evidence] == ['{"cancel": 1}']
+
+
 def test_a_near_miss_is_flagged_only_where_the_end_is_right():
     from evalkit.core import endstate
     from evalkit.core.expectations import Checklist
