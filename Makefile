@@ -21,6 +21,8 @@ perf:  ## overhead against a bare aiohttp loop, latency, memory; prints ratios
 	$(PY) tests/perf/overhead.py
 perf-judge:
 	$(PY) tests/perf/judge_speed.py
+perf-detection:  ## what the numbers of 60,000 verdicts of a detector cost
+	$(PY) tests/perf/detection.py
 perf-monitor:  ## steps a second of the rule monitor, and how many times faster than the reference evaluator
 	$(PY) tests/perf/monitor.py
 perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langgraph takes of them
@@ -31,8 +33,12 @@ measure-judge:  ## agreement of the leakage judge with the released CoPriva labe
 	$(PY) tests/judges/measure_leakage.py
 perf-worlds:  ## worlds, scripted dialogues and events of intellagent
 	$(PY) tests/perf/worlds.py
+measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
+	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
+measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
+	$(PY) tests/guardrails/measure_baselines.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor perf-dialogues measure-taubench measure-judge robust wheel perf-worlds
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-monitor perf-dialogues measure-taubench measure-judge robust wheel perf-worlds perf-detection measure-baselines measure-policyguard

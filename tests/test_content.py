@@ -23,7 +23,7 @@ SUITE = "id: clinic\nversion: '1'\ntitle: t\ndescription: d\nlicense: CC0-1.0\ng
 def test_own_content_is_searched_first_and_the_shipped_one_stays(own_root):
     (own_root / "benchmarks/clinic/suite.yaml").write_text(SUITE)
     content.add_root(own_root)
-    assert content.names("benchmarks", "suite.yaml") == ["clinic", "copriva", "intellagent"]
+    assert content.names("benchmarks", "suite.yaml") == ["clinic", "copriva", "intellagent", "policyguard"]
     assert content.find("benchmarks", "clinic", "suite.yaml").is_relative_to(own_root)
     assert content.find("benchmarks", "copriva", "suite.yaml").exists()
 

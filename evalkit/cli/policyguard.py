@@ -1,4 +1,4 @@
-"""The command `evalkit generate policyguard`: labelled pairs of policy and trajectory, in a file. Parses, calls, prints."""
+"""The command `evalkit generate policyguard`: labelled pairs of policy and trajectory, as a file. Calls, prints."""
 
 import sys
 from pathlib import Path

@@ -107,8 +107,13 @@ class Ranked:
         return Estimate(value, low, high, self.n)
 
 
-def resampled(statistic: Statistic, families: int, draws: int = DRAWS, seed: int = 0) -> tuple[float, float] | None:
-    """95 % interval of a statistic of weighted families; None for one family."""
+def resampled(
+    statistic: Statistic, families: int, draws: int = DRAWS, seed: int = 0, centred: bool = False
+) -> tuple[float, float] | None:
+    """95 % interval of a statistic of weighted families; None for one family.
+
+    `centred`: the draws are moved so that their median is the value: for what is larger in any resample.
+    """
     import numpy as np
 
     if families < 2:
@@ -117,7 +122,10 @@ def resampled(statistic: Statistic, families: int, draws: int = DRAWS, seed: int
         return _jackknife(statistic, families)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(families, np.full(families, 1 / families), size=draws).astype(float)
-    return percentiles(np.array([statistic(weights) for weights in drawn]))
+    found = np.array([statistic(weights) for weights in drawn])
+    if centred:
+        found += statistic(np.ones(families)) - np.nanmedian(found)
+    return percentiles(found)
 
 
 def _jackknife(statistic: Statistic, families: int) -> tuple[float, float] | None:

@@ -99,7 +99,9 @@ def measure(
     import numpy as np
 
     y, s, _ = _arrays(labels, scores, None)
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(-s, kind="stable")  # once: sorting what is sorted is fast
+    y, s = y[order], s[order]
+    names, member = np.unique(np.asarray(groups)[order], return_inverse=True)
     values = {name: of(y, s, None) for name, of in MEASURES.items()}
     if len(names) < MIN_FAMILIES:
         return {name: Interval(value) for name, value in values.items()}

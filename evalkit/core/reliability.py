@@ -59,10 +59,10 @@ def ece(scores: Sequence[float], labels: Sequence[bool], families: Sequence[int]
         d = np.abs(np.divide(w @ sums, mass, out=np.zeros(bins), where=mass > 0))
         return max(0.0, float(np.dot(mass, 2 * d - _folded(d, spread)) / mass.sum())) if mass.sum() else math.nan
 
-    value, found = debiased(None), resampled(debiased, c)
+    value, found = debiased(None), resampled(debiased, c, centred=True)
     if found is None:
         return Estimate(value, None, None, n)
-    low, high = min(found[0], value), max(found[1], value)
+    low, high = max(0.0, min(found[0], value)), min(1.0, max(found[1], value))
     if low == high:  # not one is off, or all by the same: as sure as so many independent families
         low, high = clustered_wilson([(1, value)] * c)
     return Estimate(value, low, high, n)

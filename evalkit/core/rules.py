@@ -251,7 +251,7 @@ def conditions(rule: Rule) -> Iterator[Condition]:
 def kind_of(form: Form) -> PolicyKind:
     """Of a form; several parts are a conditional unless they are of one kind."""
     if isinstance(form, Together):
-        kinds = {kind_of(part) for part in form.parts}
+        kinds: set[PolicyKind] = {kind_of(part) for part in form.parts}
         return kinds.pop() if len(kinds) == 1 else "conditional"
     if isinstance(form, Forbid):
         if any(c.op == "carries" for act in form.act for c in act.where):
@@ -259,7 +259,9 @@ def kind_of(form: Form) -> PolicyKind:
         return "conditional" if form.after is not None else "prohibition"
     if isinstance(form, Limit):
         return "limit"
-    return {Require: "obligation", Precede: "ordering", Respond: "conditional"}[type(form)]  # type: ignore[return-value]
+    if isinstance(form, Require):
+        return "obligation"
+    return "ordering" if isinstance(form, Precede) else "conditional"
 
 
 def check_world(rule: Rule, world: Mapping[str, Any]) -> None:

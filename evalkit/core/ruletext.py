@@ -141,7 +141,7 @@ def _limit(raw: Mapping[str, Any], where: str, scope: Scope) -> Part:
     place = f"{where}.limit"
     inner = mapping(raw["limit"], place)
     _known(inner, _LIMIT, place)
-    heads = [m for m in _MEASURES if m in inner]
+    heads: list[Measure] = [m for m in _MEASURES if m in inner]
     if len(heads) != 1:
         raise fail(place, "exactly one of count, sum and distinct")
     measure = heads[0]

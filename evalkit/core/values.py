@@ -106,10 +106,10 @@ def trackable(value: Any) -> str | None:
 
 def path_of(text: str, root: str = "arguments") -> Path:
     """A path as written: "order.id", "arguments.order.id", "result.total", "target". "*": every value of the root."""
-    parts = tuple(text.split("."))
-    if root == "arguments" and parts[0] in ROOTS:
-        return parts if len(parts) > 1 or parts[0] not in ("arguments", "result") else (parts[0], "*")
-    return (root, *parts)
+    parts = text.split(".")
+    if root != "arguments" or parts[0] not in ROOTS:
+        return (root, *parts)
+    return (parts[0], "*") if text in ("arguments", "result") else tuple(parts)
 
 
 def at(event: Event, path: Path) -> list[Any]:

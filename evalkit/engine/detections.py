@@ -43,7 +43,7 @@ ABOUT = {
 }
 """Every metric of a detection run, and what it is."""
 
-SLICES = ("domain", "kind", "length", "cross", PREFIX, "source", "surface", "template", "grade")
+SLICES = ("domain", "kind", "length", "cross", PREFIX, "held", "source", "surface", "template", "grade")
 MOST_VALUES = 16
 """A tag with more values than this is no slice: nobody reads such a table."""
 MAJORITY, FLAGS_ALL = "majority", "flags_all"
@@ -183,10 +183,14 @@ class Detections(Summary):
             yield _metric(name, {}, _times(quantile(times, q), 1000), None)
         if mean is None or not mean.value:
             return
-        low, high = (mean.low or mean.value), (mean.high or mean.value)
-        low = low if low > 0 else times[0] or mean.value
-        yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, 1 / high, 1 / low, mean.n), None)
         f1 = self._whole.confusion.f1()
+        low, high = mean.low, mean.high
+        if low is None or high is None or low <= 0:  # times so uneven that their mean is not known
+            yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, None, None, mean.n), None)
+            if f1 is not None:
+                yield _metric("ea_f1", {}, Estimate(f1.value / mean.value, None, None, mean.n), None)
+            return
+        yield _metric("throughput_per_s", {}, Estimate(1 / mean.value, 1 / high, 1 / low, mean.n), None)
         if f1 is not None and f1.low is not None and f1.high is not None:
             # of both intervals the worse ends: wider than 95 % needs
             yield _metric("ea_f1", {}, Estimate(f1.value / mean.value, f1.low / high, f1.high / low, mean.n), None)

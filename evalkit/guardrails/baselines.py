@@ -5,11 +5,10 @@ nothing; a set on which one of them is good tells its labels by other means than
 """
 
 import math
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -21,7 +20,8 @@ Pairs = Sequence[tuple[str, Sequence[str]]]
 """Policy and steps."""
 PENALTY = 1.0
 """Strength of the L2 penalty on the weights, per fit (as C = 1)."""
-FEATURES = 60_000
+FEATURES = 1 << 18
+"""Words and pairs are hashed into so many; a collision costs less than a vocabulary."""
 LEAST = 2
 """A word counts when so many examples have it."""
 
@@ -80,8 +80,10 @@ class TfIdf:
     """Logistic regression on the words and word pairs of the policy, of the steps, or of both (kept apart)."""
 
     parts: tuple[str, ...]
-    vocabulary: Mapping[str, int]
+    known: Any
+    """The hashed words that count, in ascending order."""
     idf: Any
+    """Their weights by how few examples have them."""
     weights: Any
     """One for each word, and the constant."""
 
@@ -93,7 +95,9 @@ class TfIdf:
         """Probabilities."""
         import numpy as np
 
-        x = _matrix([_terms(self.parts, *pair) for pair in pairs], self.vocabulary, self.idf)
+        if not pairs:
+            return []
+        x = _matrix(_counted(self.parts, pairs), self.known, self.idf)
         z = x @ self.weights[:-1] + self.weights[-1]
         return [float(p) for p in 1 / (1 + np.exp(-np.clip(z, -500, 500)))]
 
@@ -117,18 +121,15 @@ def fit_curve(numbers: Callable[[str, Sequence[str]], Sequence[float]], examples
 
 
 def fit_tfidf(parts: tuple[str, ...], examples: Sequence[Example]) -> TfIdf:
-    """Vocabulary, inverse document frequencies and weights; the same examples in any order give the same words."""
+    """Inverse document frequencies and weights."""
     import numpy as np
 
     labels = _labels(examples)
-    terms = [_terms(parts, e.policy, e.steps) for e in examples]
-    seen = Counter(t for found in terms for t in found)
-    kept = sorted(sorted(t for t, n in seen.items() if n >= LEAST), key=lambda t: -seen[t])[:FEATURES]
-    vocabulary = {t: i for i, t in enumerate(sorted(kept))}
-    counts = np.asarray([seen[t] for t in vocabulary], dtype=float)
-    idf = np.log((1 + len(examples)) / (1 + counts)) + 1
-    weights = _logistic(_matrix(terms, vocabulary, idf), np.asarray(labels, dtype=float))
-    return TfIdf(parts, vocabulary, idf, weights)
+    counted = _counted(parts, [(e.policy, e.steps) for e in examples])
+    seen = np.bincount(np.concatenate([ids for ids, _ in counted]), minlength=FEATURES)
+    known = np.flatnonzero(seen >= LEAST)
+    idf = np.log((1 + len(examples)) / (1 + seen[known])) + 1
+    return TfIdf(parts, known, idf, _logistic(_matrix(counted, known, idf), np.asarray(labels, dtype=float)))
 
 
 def lengths(policy: str, steps: Sequence[str]) -> tuple[float, float, float]:
@@ -165,38 +166,46 @@ def _labels(examples: Sequence[Example]) -> list[bool]:
     return labels
 
 
-def _terms(parts: tuple[str, ...], policy: str, steps: Sequence[str]) -> Counter[str]:
-    """Words and pairs of neighbours; of the policy and of the steps they are different words."""
-    found: Counter[str] = Counter()
-    if "policy" in parts:
-        found.update(_grams("p ", policy))
-    if "steps" in parts:
-        for step in steps:
-            found.update(_grams("s ", step))
+def _counted(parts: tuple[str, ...], pairs: Pairs) -> list[tuple[Any, Any]]:
+    """For each pair which hashed words it has, and how often. Of policy and steps they are different words."""
+    import numpy as np
+
+    found = []
+    for policy, steps in pairs:
+        rows = [_words("p ", (policy,))] if "policy" in parts else []
+        rows += [_words("s ", tuple(steps))] if "steps" in parts else []
+        found.append((np.concatenate([i for i, _ in rows]), np.concatenate([n for _, n in rows])))
     return found
 
 
-def _grams(mark: str, text: str) -> Iterable[str]:
-    words = WORD.findall(text.casefold())
-    yield from (mark + w for w in words)
-    yield from (f"{mark}{a} {b}" for a, b in pairwise(words))
+@lru_cache(maxsize=1 << 14)
+def _words(mark: str, texts: tuple[str, ...]) -> tuple[Any, Any]:
+    """Words and pairs of neighbours, hashed, with their counts; cached, since folds count the same text again."""
+    import numpy as np
+
+    grams: list[str] = []
+    for text in texts:
+        words = WORD.findall(text.casefold())
+        grams += words
+        grams += [f"{a} {b}" for a, b in pairwise(words)]
+    hashed = [zlib.crc32((mark + g).encode()) % FEATURES for g in grams]
+    ids, counts = np.unique(np.asarray(hashed, dtype=np.int32), return_counts=True)
+    return ids, counts.astype(np.int32)
 
 
-def _matrix(terms: Sequence[Counter[str]], vocabulary: Mapping[str, int], idf: Any) -> Any:
-    """Rows of (1 + log count) * idf of length 1."""
+def _matrix(counted: Sequence[tuple[Any, Any]], known: Any, idf: Any) -> Any:
+    """Rows of (1 + log count) * idf of length 1, over the known words."""
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    values, columns, starts = array("d"), array("q"), array("q", [0])  # plain lists take four times the memory
-    for found in terms:
-        known = sorted((vocabulary[t], n) for t, n in found.items() if t in vocabulary)
-        row = [(1 + math.log(n)) * idf[i] for i, n in known]
-        norm = math.sqrt(sum(v * v for v in row)) or 1.0
-        values.extend(v / norm for v in row)
-        columns.extend(i for i, _ in known)
-        starts.append(len(columns))
-    parts = (np.asarray(values), np.asarray(columns), np.asarray(starts))
-    return csr_matrix(parts, shape=(len(terms), len(vocabulary)))
+    rows: Any = np.repeat(np.arange(len(counted)), [len(ids) for ids, _ in counted])
+    ids, counts = (np.concatenate(part) for part in zip(*counted, strict=True))
+    columns: Any = np.searchsorted(known, ids)
+    kept = (np.append(known, -1)[columns] == ids).nonzero()[0]
+    rows, columns = rows[kept], columns[kept]
+    values = (1 + np.log(counts[kept])) * idf[columns]
+    norms = np.sqrt(np.bincount(rows, values**2, minlength=len(counted)))
+    return csr_matrix((values / norms[rows], (rows, columns)), shape=(len(counted), len(known)))
 
 
 def _logistic(x: Any, y: Any) -> Any:

@@ -31,6 +31,7 @@ BY = {
     "length": "length",
     "cross": "within or across subdomains",
     "prefix": "first N steps",
+    "held": "what training has not seen",
     "source": "source",
     "surface": "wording",
     "template": "template",

@@ -107,3 +107,74 @@ def test_a_million_names_do_not_fill_the_memory():
     assert len(program.table) <= 65_536
     assert monitor.step(Event("call", "delete_all")) == "violated"
     assert monitor.evidence == (70_000,)
+
+
+ODD = [
+    2,
+    3,
+    3.0,
+    2.9999999999999996,
+    3.0000000000000004,
+    "3",
+    "$3",
+    True,
+    False,
+    2**53,
+    2**53 + 1,
+    10**400,
+    float("nan"),
+]
+ODD += [
+    float("inf"),
+    float("-inf"),
+    -3,
+    "",
+    None,
+    [],
+    [3],
+    [2, [4]],
+    {},
+    {"deep": 3},
+    "blue",
+    " Blue ",
+    "2026-01-02",
+    "x" * 300,
+]
+SHAPES = [
+    f"{op}{bound}" for op in ("<", "<=", ">", ">=", "=", "!=") for bound in ("3", "2026-01-02", "9007199254740993")
+]
+SHAPES += [3, "blue", "b*", [3, "blue"], "$user", "!=$user", "<=$limit", {"exists": True}, {"exists": False}]
+SHAPES += [
+    {"contains": "LU"},
+    {"matches": "^.lu"},
+    {"not in": [3]},
+    {"in": "$allowed"},
+    {">": 2, "<=": 3},
+    {"glob": "?lue"},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_compiled_conditions_are_the_written_ones_at_every_edge(shape):
+    for path in ("x", "result.x", "*"):
+        rule = parse({"forbid": {"call": "a", "where": {path: shape}}})
+        for value in ODD:
+            event = Event("call", "a", arguments={"x": value}, result={"x": value})
+            expected = semantics.judge(rule, [event], WORLD).status
+            assert compile_rule(rule).start(WORLD).step(event) == expected, (path, value)
+
+
+@pytest.mark.parametrize(("y", "status"), [(2, "holding"), (1, "violated"), ("1", "violated")])
+def test_a_variable_at_two_paths_means_the_same_value_at_both(y, status):
+    rule = parse({"for_each": {"k": "x"}, "forbid": {"call": "a", "where": {"x": "$k", "y": "$k"}}})
+    event = Event("call", "a", arguments={"x": 1, "y": y})
+    assert semantics.judge(rule, [event]).status == status
+    assert compile_rule(rule).start().step(event) == status
+
+
+def test_what_a_source_gave_is_followed_in_the_order_of_events():
+    rule = parse({"tags": {"t": {"from": {"call": "read"}}}, "forbid": {"call": "send", "carries": "t"}})
+    sent, read = Event("call", "send", arguments={"body": "code is 48213."}), Event("call", "read", result="48213")
+    for events, status in (([sent, read], "holding"), ([read, sent], "violated")):
+        monitor = compile_rule(rule).start()
+        assert [monitor.step(e) for e in events][-1] == semantics.judge(rule, events).status == status

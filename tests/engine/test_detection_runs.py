@@ -1,4 +1,4 @@
-"""Runs of detectors from a scenario file to numbers: every kind of --model, fitting, resuming, and the suite's proof."""
+"""Runs of detectors from a scenario file to numbers: every kind of --model, fitting, resuming, the suite's proof."""
 
 import asyncio
 from pathlib import Path
@@ -192,7 +192,10 @@ def test_a_wrong_label_is_found(tmp_path):
 
 
 def test_a_wrong_onset_is_found(tmp_path):
-    found = broken(tmp_path, lambda s: s.model_copy(update={"tags": {**s.tags, "onset": str(int(s.tags["onset"]) + 1)}}))
+    def later(s):
+        return s.model_copy(update={"tags": {**s.tags, "onset": str(int(s.tags["onset"]) + 1)}})
+
+    found = broken(tmp_path, later)
     assert any("the onset says" in what or "is none of" in what for what in found)
 
 

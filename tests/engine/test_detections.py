@@ -199,3 +199,12 @@ def test_epochs_are_told_apart():
     two = [(s, t.model_copy(update={"epoch": 1}), v) for s, t, v in prefixes(example("a", FORBID, SIX), [0] * 5)]
     m = by_name(counted([*one, *two]))
     assert (m["caught_rate"].value, m["caught_rate"].n) == (0.5, 2)
+
+
+def test_times_too_uneven_for_an_interval_have_none():
+    rows = many(20)
+    found = counted(said(s, right(s), latency=100.0 if i == 0 else 0.001) for i, s in enumerate(rows))
+    m = by_name(found)
+    assert m["throughput_per_s"].low is m["throughput_per_s"].high is None
+    assert m["throughput_per_s"].value == pytest.approx(20 / 100.019)
+    assert m["ea_f1"].low is None

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.benchmarks import suites
+from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.errors import UsageError
 from evalkit.core.types import TargetOptions
-from evalkit.engine import store
+from evalkit.engine import stage, store
+from evalkit.engine.check import check
 from evalkit.engine.chosen import JudgeWish, make
 from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.rejudge import rejudge
 from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
+from evalkit.targets.jsontools import JsonTools
 from tests.engine import talks
 from tests.engine.talkserver import TalkServer
 
@@ -189,3 +193,29 @@ def test_killed_and_taken_up_a_run_ends_as_in_one_go_and_asks_little_twice(writt
     assert resumed["complete"]
     assert resumed["metrics"] == whole["metrics"]
     assert len(bodies) - len(set(bodies)) <= 4  # what was in flight, or answered and not yet written down
+
+
+def test_a_suite_of_dialogues_proves_itself_and_a_hole_in_it_is_found(written):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), talks.contexts())
+    judges = talks.JUDGES
+    assert asyncio.run(check(scenarios, judges)) == (6, [])
+    world = written[1][0].world
+    kept = [e for e in world["checklist"]["expectations"] if not e.get("policy", "").endswith("basic-stays")]
+    holed = written[1][0].model_copy(
+        update={"world": {**world, "checklist": {**world["checklist"], "expectations": kept}}}
+    )
+    n, found = asyncio.run(check(ScenarioSet(scenarios.suite, lambda: iter([holed]), talks.contexts()), judges))
+    assert n == 1
+    assert {f.oracle for f in found} == {"scripted/oracle", "scripted/careless"}
+    assert all("basic-stays" in f.what for f in found)
+
+
+@pytest.mark.parametrize(
+    ("option", "takes", "wrapped"),
+    [("auto", True, False), ("auto", False, True), ("json", True, True), ("native", False, False)],
+)
+def test_tools_are_asked_for_in_words_where_the_model_or_the_option_wants_it(written, option, takes, wrapped):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), {}, {"tools": option})
+    target = talks.Agent(lambda r: "hi")
+    target.takes_tools = takes
+    assert isinstance(stage.tooled(target, target, scenarios), JsonTools) == wrapped

@@ -32,10 +32,10 @@ def main(folder: Path) -> None:
     domains("AgentDojo, attacked runs, leave one domain out", attacked)
     sop = [e for e in labelled("sopbench", folder / "sopbench") if e.tags["pair"] == "goal"]
     hard = [e for e in sop if e.tags["goal_tried"] == "true"]
-    table("SOPBench, 5 folds by task", sop)
-    domains("SOPBench, leave one domain out", sop)
-    table("SOPBench, goal tried, 5 folds by task", hard)
     domains("SOPBench, goal tried, leave one domain out", hard)
+    table("SOPBench, goal tried, 5 folds by task", hard)
+    domains("SOPBench, leave one domain out", sop)
+    table("SOPBench, 5 folds by task", sop)
 
 
 def labelled(name: str, where: Path) -> list[Example]:

@@ -151,7 +151,7 @@ def test_any_object_is_read_or_refused(value):
         found = verdict(json.dumps(value))
     except JudgeError:
         return
-    assert isinstance(value, dict) or isinstance(value, str)
+    assert isinstance(value, (dict, str))
     if isinstance(value, dict) and "answers" not in value:
         assert found.outcome == ("violation" if value["violation"] is True else "compliant")
 

@@ -29,7 +29,11 @@ RULES = {
         "tags": {"secret": {"from": {"call": "read_record"}}},
         "forbid": {"call": "send", "carries": "secret"},
     },
-    "web": {"require": {"do": "click", "target": "Confirm*"}, "before": {"do": "click", "target": "Pay now"}},
+    "web": {
+        "require": {"do": "click", "target": "Confirm*"},
+        "before": {"do": "click", "target": "Pay now"},
+        "since": {"do": "goto"},
+    },
 }
 WORLD = {"user": "u1"}
 
@@ -58,7 +62,7 @@ def trace(n: int, seed: int = 0) -> list[Event]:
 
 
 def main() -> None:
-    events, short = trace(200_000), trace(240)
+    events, short = trace(50_000), trace(240)
     total_steps = total_s = 0.0
     print(f"{'rule':14} {'steps/s':>12} {'reference steps/s':>18} {'ratio':>8}   end")
     for name, mapping in RULES.items():
@@ -73,9 +77,9 @@ def main() -> None:
         took = time.process_time() - began
         assert monitor.index == len(events) - 1
         began = time.process_time()
-        for k in range(len(short) - 10, len(short) + 1):
+        for k in (len(short) - 1, len(short)):
             semantics.judge(rule, short[:k], WORLD)
-        slow = 11 / (time.process_time() - began)
+        slow = 2 / (time.process_time() - began)
         total_steps, total_s = total_steps + len(events), total_s + took
         rate = len(events) / took
         print(f"{name:14} {rate:12,.0f} {slow:18,.1f} {rate / slow:8,.0f}x  {monitor.end()} {monitor.status}")

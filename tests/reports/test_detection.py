@@ -1,4 +1,4 @@
-"""Runs of detectors on a terminal and in the page: values in their units, beside them what a constant answer reaches."""
+"""Runs of detectors on a terminal and in the page: values in their units, beside them the constant answers."""
 
 import asyncio
 import re

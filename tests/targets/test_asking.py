@@ -40,7 +40,9 @@ def reply(text, **fields):
 
 async def test_both_orders_are_asked_and_both_answers_kept():
     model = Model([reply("violation"), reply("no_violation", attempts=2)])
-    got = await Asking(model, PROMPTS).generate(Request(SCENARIO.messages, {"max_tokens": 9}, epoch=1, scenario=SCENARIO))
+    got = await Asking(model, PROMPTS).generate(
+        Request(SCENARIO.messages, {"max_tokens": 9}, epoch=1, scenario=SCENARIO)
+    )
     one, two = (r.messages[0].content for r in model.asked)
     assert "violation or no_violation." in one
     assert "no_violation or violation." in two

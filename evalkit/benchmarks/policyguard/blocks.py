@@ -2,8 +2,9 @@
 
 A walk K keeps the policies P and Q. One small change makes T that breaks P and not Q, another one U that breaks Q and
 not P. Of the four pairs two are violations; every policy and every trajectory has one of each, so that neither a
-policy alone nor a trajectory alone, nor any sum of what the two say, tells the label. A third policy that a trajectory keeps joins some blocks,
-to the share of violations that PolicyGuardBench has. Monitors search; the reference evaluator labels.
+policy alone nor a trajectory alone, nor any sum of what the two say, tells the label. A third policy that a trajectory
+keeps joins some blocks, for the share of violations that PolicyGuardBench has. Monitors search; the reference
+evaluator labels.
 """
 
 from collections.abc import Sequence
@@ -100,10 +101,7 @@ def _setting(domain: str, kind: str, rng: Random) -> Setting:
         held = rng.choice(_HELD)
     elif drawn < TEST + DEV_SHARE:
         held = "dev"
-    if held == "dev":
-        key = DEV
-    else:
-        key = HELD if held in ("template", "all") else rng.choice(TRAINED)
+    key = DEV if held == "dev" else HELD if held in ("template", "all") else rng.choice(TRAINED)
     return Setting(template(domain, key), held, kind)
 
 

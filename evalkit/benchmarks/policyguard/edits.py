@@ -44,15 +44,11 @@ def distance(one: Sequence[Step], other: Sequence[Step]) -> int:
     return extra + len(left)
 
 
-def _insert(
-    draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random
-) -> list[Step] | None:
+def _insert(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random) -> list[Step] | None:
     """A step that fits one of the policy's slots, beside one that it is about or anywhere."""
     ref = rng.choice(list(draft.refs.values()))
-    if places and rng.random() < 0.6:
-        place = rng.choice(places) + rng.choice((0, 1))
-    else:
-        place = rng.randint(0, _end(steps))
+    near = bool(places) and rng.random() < 0.6
+    place = rng.choice(places) + rng.choice((0, 1)) if near else rng.randint(0, _end(steps))
     return [*steps[:place], do(ref, atlas, rng), *steps[place:]]
 
 
@@ -68,9 +64,7 @@ def _purge(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: At
     return None if len(gone) > FEW else [s for i, s in enumerate(steps) if i not in gone]
 
 
-def _toggle(
-    draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random
-) -> list[Step] | None:
+def _toggle(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atlas, rng: Random) -> list[Step] | None:
     """What succeeded fails, and the other way round."""
     place = rng.choice(places)
     step = steps[place]
@@ -99,7 +93,7 @@ def _move(draft: Draft, steps: Sequence[Step], places: Sequence[int], atlas: Atl
     rest = [*steps[:place], *steps[place + 1 :]]
     if len(places) > 1 and rng.random() < 0.5:
         goal = rng.choice([p for p in places if p != place])
-        goal = min(goal + rng.choice((0, 1)), len(rest))
+        goal = min(goal + rng.choice((0, 1)), _end(rest))
     else:
         goal = rng.randint(0, _end(rest))
     return [*rest[:goal], steps[place], *rest[goal:]]

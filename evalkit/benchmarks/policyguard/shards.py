@@ -5,11 +5,12 @@ out. Draws nothing itself.
 """
 
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,15 @@ def _on_many(seed: int, domains: Sequence[str], workers: int) -> Iterator[list[R
 
 
 def _start(roots: Sequence[str]) -> None:
-    """In a new process: looks for content where the first one does."""
+    """In a new process: looks for content where the first one does, and ends when that one does."""
     for root in reversed(roots):
         content.add_root(Path(root))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool whose parent was killed waits for work for ever otherwise."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,7 +1,7 @@
-"""Do labels show without reading policy and trajectory together? Classifiers that see one of them must stay near chance.
+"""Do labels show without holding the trajectory against the policy? Classifiers that see only one stay near chance.
 
 Hashed words and pairs of words, logistic regression; fitted on the train part, scored on the test part. What is found
-is printed and stands in the CARD; nothing here is a detector that anybody should use (guardrails/baselines.py has those).
+is printed and stands in the CARD. No detector that anybody should use: those are in guardrails/baselines.py.
 """
 
 import zlib
@@ -149,7 +149,9 @@ VIEWS: Mapping[str, Callable[[Sample], Iterable[str]]] = {
 }
 
 
-def _fit(name: str, view: Callable[[Sample], Iterable[str]], train: Sequence[Sample], test: Sequence[Sample]) -> Finding:
+def _fit(
+    name: str, view: Callable[[Sample], Iterable[str]], train: Sequence[Sample], test: Sequence[Sample]
+) -> Finding:
     """Logistic regression with an L2 penalty on hashed counts, each example of length 1."""
     import numpy as np
     from scipy.optimize import minimize
@@ -188,7 +190,7 @@ def _matrix(samples: Sequence[Sample], view: Callable[[Sample], Iterable[str]], 
         columns.extend(row)
         ends.append(len(columns))
     sizes = np.diff(ends)
-    values = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
+    values: Any = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
     return csr_matrix((values, columns, ends), shape=(len(samples), BUCKETS))
 
 

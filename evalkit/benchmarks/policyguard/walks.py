@@ -6,8 +6,8 @@ A walk is coherent: what is acted on stands on the page that is open. Knows no p
 from collections.abc import Sequence
 from random import Random
 
-from evalkit.benchmarks.policyguard.scripts import Group, do
 from evalkit.benchmarks.policyguard.forms import Ref
+from evalkit.benchmarks.policyguard.scripts import Group, do
 from evalkit.benchmarks.policyguard.sites import Atlas
 from evalkit.benchmarks.policyguard.templates import BACK, GOTO, SCROLL, STOP, Step
 

@@ -45,7 +45,7 @@ def word(draft: Draft, template: Template, rng: Random, held: bool) -> Wording:
     form = book.forms[draft.form]
     pool = form.held if held else form.seen
     which = rng.randrange(len(pool))
-    naming = rng.choices(_NAMINGS, _SHARES)[0]
+    naming = _naming(rng.choices(_NAMINGS, _SHARES)[0], draft, template)
     wordy = rng.random() < _WORDY
     plain = rng.random() < _PLAIN and not held
     if plain:
@@ -113,6 +113,12 @@ def _object(ref: Ref, template: Template) -> str:
     return f"a {noun} whose name begins with '{head}'"
 
 
+def _naming(drawn: Naming, draft: Draft, template: Template) -> Naming:
+    """What opens a page is always named: there are other ways to it, and "open the cart" would mean them too."""
+    leads = any(template.atlas.nodes[key].to is not None for key in draft.keys)
+    return "both" if drawn == "described" and leads else drawn
+
+
 @lru_cache(maxsize=16384)
 def _inflected(text: str, form: str) -> str:
     return inflect(text, form)
@@ -157,5 +163,3 @@ def _aside(sentence: str, draft: Draft, template: Template, rng: Random, naming:
 def _sentences(text: str) -> str:
     """Capital letters where sentences begin."""
     return re.sub(r"(?:(?<=\. )|\A)[a-z]", lambda m: m[0].upper(), text)
-
-

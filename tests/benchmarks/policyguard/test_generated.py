@@ -1,6 +1,10 @@
 """Generated files: equal bytes for equal seeds, balanced, without repeats, and read back as what they say."""
 
+import subprocess
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import orjson
 import pytest
@@ -34,6 +38,27 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(made):
 def test_the_bytes_do_not_depend_on_the_number_of_processes(made):
     rows, _, _ = made
     assert [r.line for r in shards.examples(N, 5, workers=2)] == [r.line for r in rows]
+
+
+@pytest.mark.slow  # starts processes
+def test_no_process_outlives_the_one_that_was_killed(tmp_path):
+    code = (
+        "import sys; from evalkit.benchmarks.policyguard import shards\n"
+        "if __name__ == '__main__':\n"
+        "    rows = shards.examples(10**6, 0, workers=2); next(rows)\n"
+        "    import multiprocessing; print(*(p.pid for p in multiprocessing.active_children()), flush=True)\n"
+        "    for row in rows: pass\n"
+    )
+    script = tmp_path / "many.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as started:
+        pids = [int(p) for p in started.stdout.readline().split()]
+        started.kill()
+    assert len(pids) == 2
+    until = time.monotonic() + 120
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def test_a_set_is_balanced_and_has_no_pair_twice(made):
@@ -127,7 +152,9 @@ def test_a_shortcut_is_found_where_there_is_one():
     for i in range(240):
         label = i % 2 == 0
         steps = [f"Click link 'L{(i * 7 + k) % 11}'" for k in range(6 + 9 * label)]
-        samples.append(sample(f"never do {i % 5} {'now' if label else 'then'}", steps, label, "train" if i < 160 else "test", i))
+        samples.append(
+            sample(f"never do {i % 5} {'now' if label else 'then'}", steps, label, "train" if i < 160 else "test", i)
+        )
     found = {f.name: f.accuracy for f in shortcuts.check(samples)}
     assert found["majority"] == 0.5
     assert found["policy only"] == found["length only"] == 1.0
@@ -138,7 +165,9 @@ def test_no_shortcut_is_found_where_only_the_meeting_tells():
     for i in range(400):
         a, b = i // 2 % 2, i % 2
         words = " ".join(f"w{(i // 4 * 13 + k * k) % 17}" for k in range(5))
-        samples.append(sample(f"{words} {'ab'[a]}", [f"step {'xy'[b]}", words], a == b, "train" if i < 280 else "test", i))
+        samples.append(
+            sample(f"{words} {'ab'[a]}", [f"step {'xy'[b]}", words], a == b, "train" if i < 280 else "test", i)
+        )
     for f in shortcuts.check(samples):
         assert f.accuracy < 0.62, f
 
@@ -156,7 +185,7 @@ def test_near_duplicates_are_counted():
 def test_a_file_of_something_else_is_an_error_that_names_the_line(tmp_path):
     path = tmp_path / "other.jsonl"
     path.write_bytes(orjson.dumps({"id": "x"}) + b"\n")
-    with pytest.raises(ContentError, match="other.jsonl:1"):
+    with pytest.raises(ContentError, match=r"other\.jsonl:1"):
         shortcuts.read(path)
     with pytest.raises(ContentError, match="too few"):
         shortcuts.check([sample("p", ["s"], True, "train", 0)])

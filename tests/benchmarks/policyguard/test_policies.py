@@ -34,7 +34,9 @@ def test_every_form_is_used_and_the_parts_share_no_policy():
     every = [d for bank in BANK.values() for d in bank]
     assert {d.form for d in every} == set(forms.load().forms)
     for kind in forms.KINDS:
-        shares = {p: sum(d.part == p and d.kind == kind for d in every) / 46 / len(BANK) for p in ("train", "dev", "test")}
+        shares = {
+            p: sum(d.part == p and d.kind == kind for d in every) / 46 / len(BANK) for p in ("train", "dev", "test")
+        }
         assert 0.7 < shares["train"] < 0.76
         assert 0.06 < shares["dev"] < 0.1
     rules = [(d.id.split("/")[0], repr(dict(d.refs)), repr(dict(d.numbers)), d.form) for d in every]
@@ -114,3 +116,11 @@ def test_a_form_with_an_unknown_condition_is_an_error(tmp_path):
     path.write_text(text.replace("slots: {x: [field, number]}", "slots: {x: [field, numeric]}", 1))
     with pytest.raises(ContentError, match="'numeric' is no kind of element"):
         content.load_yaml(path, forms.Forms)
+
+
+def test_what_opens_a_page_is_always_named():
+    rng = Random(1)
+    template = templates("shopping")[0]
+    for draft in BANK["shopping"]:
+        if any(template.atlas.nodes[key].to for key in draft.keys):
+            assert {wording.word(draft, template, rng, held=False).naming for _ in range(8)} <= {"named", "both"}
