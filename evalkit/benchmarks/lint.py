@@ -10,6 +10,7 @@ from evalkit.benchmarks import events
 from evalkit.benchmarks.domain import Domain
 from evalkit.benchmarks.event import Event, ModeName
 from evalkit.benchmarks.placing import Placed
+from evalkit.benchmarks.templates import Twist
 from evalkit.core.types import PolicyKind
 
 
@@ -27,13 +28,17 @@ def single_events(
     """For each twist, place, mode and pressure: what it is, and the proven event or why it is rejected."""
     for twist in (t for t in domain.templates.twists if twists is None or t.id in twists):
         for host in twist.where:
-            ways: list[tuple[ModeName, str | None]] = [("twin", None)] if twist.twin is not None else []
-            pressures = twist.pressures or tuple(domain.templates.pressure)
-            ways += [("pressed", p) for p in pressures]
-            for mode, pressure in ways:
+            for mode, pressure in _ways(domain, twist):
                 what = f"{twist.id}@{host} {mode}{f' ({pressure})' if pressure else ''}"
                 key = f"{domain.id}:{what}:{seed}"
                 yield what, events.attempt(domain, [Placed(twist, host, mode)], key, seed, pressure)
+
+
+def _ways(domain: Domain, twist: Twist) -> Iterator[tuple[ModeName, str | None]]:
+    if twist.twin is not None:
+        yield "twin", None
+    for pressure in twist.pressures or domain.templates.pressure:
+        yield "pressed", pressure
 
 
 def _twists(domain: Domain, seeds: int, twists: Collection[str] | None) -> Iterator[str]:

@@ -97,6 +97,6 @@ class Scene:
     def _let(self, name: str) -> Any:
         expression = self._lets[name]
         needed = {}
-        for parameter in dict.fromkeys(_PARAMETER.findall(expression)):
+        for parameter in (m[1] for m in _PARAMETER.finditer(expression)):
             needed[parameter] = self.value(self._flat.get(parameter, parameter))
         return _CALCULATOR.value(expression, needed, f"let {name}")

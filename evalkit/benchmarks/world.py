@@ -167,32 +167,33 @@ class World:
         fresh = {name: self._new(sequence, sequences) for name, sequence in tool.new.items()}
         bound = {a: _bindable(arguments.get(a)) for a in tool.arguments}
         bound |= {"now": self.now.isoformat(timespec="minutes"), **fresh}
-        write = tool.access == "write"
-        self._connection.execute("BEGIN IMMEDIATE" if write else "PRAGMA query_only = ON")
-        result: ToolResult | None = None
-        try:
-            result = self._checked(tool, bound) or self._result(tool, bound, fresh)
-        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as e:
-            result = failed(f"{tool.name}: not possible: {e}")
-        finally:
-            good = result is not None and result.ok
-            if write:
-                good = self._end(good)
-            else:
-                self._connection.execute("PRAGMA query_only = OFF")
-        if result.ok and not good:
-            return failed(f"{tool.name}: not possible: it would break a reference between rows")
-        if good:
+        result = self._write(tool, bound, fresh) if tool.access == "write" else self._read(tool, bound, fresh)
+        if result.ok:
             self._sequences = sequences
         return result
 
-    def _end(self, good: bool) -> bool:
+    def _read(self, tool: Tool, bound: Mapping[str, Any], fresh: Mapping[str, str]) -> ToolResult:
+        self._connection.execute("PRAGMA query_only = ON")
         try:
-            self._connection.execute("COMMIT" if good else "ROLLBACK")
-        except sqlite3.Error:
+            return self._answer(tool, bound, fresh)
+        finally:
+            self._connection.execute("PRAGMA query_only = OFF")
+
+    def _write(self, tool: Tool, bound: Mapping[str, Any], fresh: Mapping[str, str]) -> ToolResult:
+        self._connection.execute("BEGIN IMMEDIATE")
+        result = self._answer(tool, bound, fresh)
+        try:
+            self._connection.execute("COMMIT" if result.ok else "ROLLBACK")
+        except sqlite3.Error as e:  # a deferred reference between rows
             self._connection.execute("ROLLBACK")
-            return False
-        return good
+            return failed(f"{tool.name}: not possible: {e}")
+        return result
+
+    def _answer(self, tool: Tool, bound: Mapping[str, Any], fresh: Mapping[str, str]) -> ToolResult:
+        try:
+            return self._checked(tool, bound) or self._result(tool, bound, fresh)
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError) as e:
+            return failed(f"{tool.name}: not possible: {e}")
 
     def _checked(self, tool: Tool, bound: Mapping[str, Any]) -> ToolResult | None:
         for check in tool.checks:

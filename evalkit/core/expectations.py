@@ -30,7 +30,7 @@ State = Callable[[str, Mapping[str, Any]], Any]
 """Answers a read-only SQL query with named parameters about the end state: the first value of the first row, or
 None."""
 Answer = Literal["compliant", "violation", "not_applicable", "abstain"]
-_RANK: dict[Answer, int] = {"not_applicable": 0, "compliant": 1, "abstain": 2, "violation": 3}
+_WORST: tuple[Answer, ...] = ("violation", "abstain", "compliant", "not_applicable")
 
 
 class Query(Model):
@@ -170,7 +170,8 @@ def examine(
 
 
 def _policy(policy: str, pairs: Sequence[tuple[Expectation, Finding]], near: bool) -> PolicyFinding:
-    worst = max((f.answer for _, f in pairs), key=_RANK.__getitem__)
+    answers = {f.answer for _, f in pairs}
+    worst: Answer = next(a for a in _WORST if a in answers)
     deciding = [f for _, f in pairs if f.answer == worst]
     places = tuple(sorted({i for f in deciding for i in f.messages}))
     reason = "; ".join(dict.fromkeys(f.reason for f in deciding))
