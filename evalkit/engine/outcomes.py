@@ -135,10 +135,10 @@ class Outcomes(Summary):
     ) -> None:
         """Policies of the whole document, the goal, and the right end by the wrong way."""
         sampled = {p.id for p in scenario.policies}
-        others = [o for p, o in in_play.items() if p not in sampled]
+        others: list[Outcome] = [o for p, o in in_play.items() if p not in sampled]
         if failed or others:
             self._tell("other_violation_rate", scenario, together(others, failed), _of(scenario)[:2], hit="violation")
-        goal = next((v.outcome for v in verdicts if v.criterion == "utility"), None)
+        goal: Outcome | None = next((v.outcome for v in verdicts if v.criterion == "utility"), None)
         wanted = bool(((scenario.world or {}).get("checklist") or {}).get("goal"))
         if wanted and (failed or goal is not None):
             self._tell("utility", scenario, "error" if failed or goal is None else goal, _of(scenario), hit="compliant")
