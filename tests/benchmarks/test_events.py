@@ -213,3 +213,26 @@ def test_the_same_request_may_come_twice_with_other_rows(travel):
     assert hosts == {"cancel", "cancel#2"}
     assert len({r.values["id"] for r in event.rows if r.table == "bookings"}) == 2
     assert len(event.user.asks) == 2
+
+
+@drawn
+@given(some_policies, st.integers(0, 1000), st.randoms(use_true_random=False))
+def test_more_looks_and_failed_calls_change_no_verdict(travel, policies, seed, dice):
+    event = build(travel, policies, seed)
+    if isinstance(event, Rejected):
+        return
+    own = next(r.values["id"] for r in event.rows if r.table == "travellers")
+    extra = [
+        PlannedCall(tool="list_bookings", args={"customer_no": own}),
+        PlannedCall(tool="get_flight", args={"flight_id": "TN-none"}),
+        PlannedCall(tool="cancel_booking", args={"booking_id": "none", "refund_amount": 1, "refund_to": "none"}),
+        PlannedCall(tool="no_such_tool", args={}),
+    ]
+    start = next(i for i, t in enumerate(event.gold) if t.calls) + 1  # after the customer is verified
+    plan = [
+        t.model_copy(update={"calls": (*t.calls, dice.choice(extra))}) if i >= start else t
+        for i, t in enumerate(event.gold)
+    ]
+    found = events.play(travel, event, plan).assessment
+    assert found.outcomes == events.play(travel, event, event.gold).assessment.outcomes
+    assert found.reached in (True, None)
