@@ -158,10 +158,10 @@ class Detections(Summary):
         """Only where every decided example has a probability: a rest without would be chosen by the detector."""
         import numpy as np
 
-        scores = np.frombuffer(self._scores, dtype=float) if self._scores else np.zeros(0)
+        scores: Any = np.frombuffer(self._scores, dtype=float) if self._scores else np.zeros(0)
         if not len(scores) or np.isnan(scores).any():
             return
-        labels = np.frombuffer(self._labels, dtype=np.int8).astype(float)
+        labels: Any = np.frombuffer(self._labels, dtype=np.int8).astype(float)
         names = sorted(self._numbers)
         number: Any = np.empty(len(names), dtype=np.int64)
         for i, name in enumerate(names):

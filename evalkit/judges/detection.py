@@ -102,8 +102,8 @@ class Detection:
                 Vote(judge=f"{answer.get('first', '')} named first", outcome=one.outcome, score=one.probability)
             )
         probability = sum(_probability(s) for s in said) / len(said)
-        outcomes = {s.outcome for s in said}
-        outcome: Outcome = outcomes.pop() if len(outcomes) == 1 else _decided(probability)
+        agreed = all(s.outcome == said[0].outcome for s in said)
+        outcome = said[0].outcome if agreed else _decided(probability)
         step = next((s.step for s in said if s.step is not None and s.outcome == outcome), None)
         return Said(outcome, probability, step, tuple(votes))
 
