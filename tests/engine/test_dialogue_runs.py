@@ -13,7 +13,7 @@ import pytest
 
 from evalkit.benchmarks import suites
 from evalkit.benchmarks.suites import ScenarioSet
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import MissingDependency, UsageError
 from evalkit.core.types import TargetOptions
 from evalkit.engine import stage, store
 from evalkit.engine.check import check
@@ -169,6 +169,17 @@ def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
 def test_what_cannot_be_is_said_before_anything_is_played(written, fields, message):
     with pytest.raises(UsageError, match=message):
         prepare(Wish(suite="intellagent", model="scripted/oracle", data=str(written[0]), **fields))
+
+
+def test_what_cannot_talk_and_what_is_not_installed_is_said_at_once(written, monkeypatch):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), {}, {"tools": "auto"})
+    recorded = talks.Agent(lambda r: "hi", name="replay:x")
+    recorded.select = list
+    with pytest.raises(UsageError, match="cannot hold a dialogue"):
+        stage.tooled(recorded, recorded, scenarios)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=r"evalkit-safety\[dialog\]"):
+        stage.staged(scenarios)
 
 
 def test_a_user_model_without_dialogues_is_refused():
