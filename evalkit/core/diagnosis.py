@@ -75,7 +75,7 @@ def diagnose(policies: Mapping[str, Counted], dialogues: Mapping[str, int], repe
     found = []
     for (policy, counted), p, corrected in zip(known.items(), p_values, adjusted, strict=True):
         n, broken = _sum(counted.in_play.values())
-        low, high = clustered_wilson([(a, float(b)) for a, b in counted.in_play.values()], repeats)
+        low, high = clustered_wilson(sorted((a, float(b)) for a, b in counted.in_play.values()), repeats)
         cells = [(n_, float(counted.alone.get(f, 0))) for f, n_ in sorted(dialogues.items())]
         gain_low, gain_high = clustered_wilson(cells, repeats)
         found.append(
@@ -92,7 +92,7 @@ def _size(cells: Cells, repeats: int) -> tuple[int, int]:
     n, hits = _sum(cells.values())
     if not n:
         return 0, 0
-    size = max(1, round(effective_n([(a, float(b)) for a, b in cells.values()], repeats)))
+    size = max(1, round(effective_n(sorted((a, float(b)) for a, b in cells.values()), repeats)))
     k = round(hits / n * size)
     return k, size - k
 

@@ -46,7 +46,8 @@ class Tally:
         n, where = self.n, dict(slice or {})
         if n == 0:
             return Metric(name=name, slice=where, value=None, n=0, errors=self.errors)
-        low, high = clustered_wilson(((int(c[0]), c[1]) for c in self.families.values()), repeats)
+        cells = sorted((int(c[0]), c[1]) for c in self.families.values())  # whoever came first: the same last bit
+        low, high = clustered_wilson(cells, repeats)
         return Metric(name=name, slice=where, value=self.hits / n, low=low, high=high, n=n, errors=self.errors)
 
 

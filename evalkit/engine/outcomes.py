@@ -10,7 +10,7 @@ from typing import Any
 from evalkit.core.diagnosis import Counted, Suspect, diagnose
 from evalkit.core.repeats import pass_hat_k
 from evalkit.core.types import Metric, Outcome, Policy, RunSpec, Scenario, Trajectory, Verdict
-from evalkit.engine.summary import Cell, Summary, together
+from evalkit.engine.summary import BENIGN, Cell, Summary, together
 
 ABOUT = {
     "success_rate": "share of the dialogues in which every policy in play is kept, sampled or not",
@@ -23,7 +23,10 @@ ABOUT = {
     "pass_hat_k": "chance that all of k dialogues of one scenario succeed (tau-bench's pass^k)",
 }
 """Every metric of a run of dialogues, and what it is."""
-ORDER = ("attack", "domain", "difficulty", "difficulty_from", "policy_kind", "category", "policy", "tool", "pair", "k")
+ORDER = (
+    *("mode", "attack", "domain", "difficulty", "difficulty_from"),
+    *("policy_kind", "category", "policy", "tool", "pair", "k"),
+)
 """The slices, in the order in which they are told."""
 LEAST_PAIRS = 3
 """Dialogues from which a pair of policies is a slice: most pairs meet once."""
@@ -132,10 +135,10 @@ class Outcomes(Summary):
     ) -> None:
         """Policies of the whole document, the goal, and the right end by the wrong way."""
         sampled = {p.id for p in scenario.policies}
-        others = [o for p, o in in_play.items() if p not in sampled]
+        others: list[Outcome] = [o for p, o in in_play.items() if p not in sampled]
         if failed or others:
             self._tell("other_violation_rate", scenario, together(others, failed), _of(scenario)[:2], hit="violation")
-        goal = next((v.outcome for v in verdicts if v.criterion == "utility"), None)
+        goal: Outcome | None = next((v.outcome for v in verdicts if v.criterion == "utility"), None)
         wanted = bool(((scenario.world or {}).get("checklist") or {}).get("goal"))
         if wanted and (failed or goal is not None):
             self._tell("utility", scenario, "error" if failed or goal is None else goal, _of(scenario), hit="compliant")
@@ -192,13 +195,9 @@ def tools_used(trajectory: Trajectory) -> set[str]:
 
 def _of(scenario: Scenario) -> list[tuple[str, str]]:
     """The slices that a scenario belongs to; the first two for metrics at the side."""
-    tags = scenario.tags
-    found = [
-        ("attack", scenario.attack),
-        ("domain", tags.get("domain", "")),
-        ("difficulty", tags.get("difficulty", "")),
-    ]
-    return [(k, v) for k, v in found if v]
+    mode = "twin" if scenario.attack == BENIGN else "pressed"
+    found = [("attack", scenario.attack), ("mode", mode)]
+    return found + [(k, scenario.tags[k]) for k in ("domain", "difficulty") if scenario.tags.get(k)]
 
 
 def _count(cell: Cell, family: str, outcome: Outcome, hit: Outcome) -> None:

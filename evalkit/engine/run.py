@@ -17,7 +17,7 @@ from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import measures, store
 from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
-from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, play
+from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, is_dialogue, play
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
 
@@ -221,8 +221,9 @@ def plan(
     calls = characters = judge_calls = 0
     asked = composed(judges)
     for scenario in read():
-        calls += spec.epochs * each
-        characters += spec.epochs * each * sum(len(m.content) for m in render(scenario, contexts))
+        answers = spec.epochs * each * (_steps(scenario, spec) if is_dialogue(scenario) else 1)
+        calls += answers
+        characters += answers * sum(len(m.content) for m in render(scenario, contexts))
         for judge in asked.of(scenario):
             asks = getattr(judge, "calls_for", None)
             judge_calls += spec.epochs * asks(scenario) if asks is not None else 0
@@ -230,6 +231,13 @@ def plan(
     completion = calls * int(spec.params.get("max_tokens") or 512)
     cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
     return Plan(calls, prompt, completion, cost, (calls + judge_calls) / concurrency, judge_calls)
+
+
+def _steps(scenario: Scenario, spec: RunSpec) -> int:
+    """About how many answers a dialogue takes: those of the event's own plan, and those of a model user."""
+    plan = (scenario.world or {}).get("gold", ())
+    users = len(plan) if spec.options.get("user", "offline") != "offline" else 0
+    return sum(1 + bool(turn.get("calls")) for turn in plan) + users
 
 
 def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:

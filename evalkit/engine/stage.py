@@ -3,11 +3,12 @@
 Names and checks things; plays no dialogue and asks no model.
 """
 
+import importlib.util
 from collections.abc import Mapping
 
 from evalkit.benchmarks.intellagent import event_of
 from evalkit.benchmarks.suites import ScenarioSet
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import MissingDependency, UsageError
 from evalkit.core.protocols import Target
 from evalkit.engine.conversation import Limits
 from evalkit.engine.dialog import Dialogues
@@ -26,6 +27,8 @@ def staged(scenarios: ScenarioSet, user: Target | None = None) -> Dialogues | No
         if user is not None:
             raise UsageError(f"--user-model: suite {scenarios.suite.id!r} has no dialogues that a user takes part in")
         return None
+    if importlib.util.find_spec("langgraph") is None:  # said now, not after the folder of the run was made
+        raise MissingDependency("langgraph", "dialog", f"suite {scenarios.suite.id}")
     template = check_template(scenarios.suite.prompts.get("user")) if user is not None else ""
     made = Dialogues(limits(scenarios.options), user, template)
     for scenario in events.values():
@@ -47,7 +50,10 @@ def limits(options: Mapping[str, str]) -> Limits:
 
 
 def tooled(asked: Target, target: Target, scenarios: ScenarioSet) -> Target:
-    """The agent within the JSON protocol, where the options or the target want it."""
+    """The agent, within the JSON protocol where the options or the target want it. What cannot talk: `UsageError`."""
+    if hasattr(target, "select") or getattr(target, "detects", False):
+        what = "recorded answers" if hasattr(target, "select") else "a detector"
+        raise UsageError(f"{target.name}: {what} cannot hold a dialogue; `evalkit judge` judges recorded ones")
     wanted = scenarios.options.get("tools", "auto")
     if wanted == "native" or (wanted == "auto" and getattr(target, "takes_tools", True)):
         return asked

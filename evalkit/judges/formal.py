@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-
 from evalkit.core import semantics
 from evalkit.core.errors import ContentError, JudgeError
 from evalkit.core.events import Event, from_messages
@@ -63,7 +62,7 @@ class Formal:
             outcome=outcome,
             policy_id=policy.id,
             score={"violation": 1.0, "compliant": 0.0}.get(outcome),
-            evidence=quoted(trajectory, places),
+            evidence=quoted(trajectory, places, reason),
             reason=reason[:1000],
         )
 

@@ -1,6 +1,7 @@
 """What a run of dialogues says, in words and on a terminal: success by difficulty and pressure, and what to fix first.
 
-Words and layout only; the numbers are engine/outcomes.py's. Of HTML it gives the sentences and the rows of the diagnosis.
+Words and layout only; the numbers are engine/outcomes.py's. Of HTML it gives the sentences and the rows of the
+diagnosis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from evalkit.reports.tables import (
 from evalkit.reports.wrapping import wrapped
 
 BY = {
+    "mode": ("what the user wants", "success_rate"),
     "attack": ("pressure", "success_rate"),
     "difficulty": ("difficulty", "success_rate"),
     "difficulty_from": ("difficulty, from", "success_rate"),
@@ -39,7 +41,7 @@ BY = {
     "k": ("k dialogues of one scenario", "pass_hat_k"),
 }
 """Slice to its name and the metric that is shown by it."""
-ON_TERMINAL = ("attack", "difficulty", "domain", "policy_kind", "category", "k")
+ON_TERMINAL = ("mode", "attack", "difficulty", "domain", "policy_kind", "category", "k")
 """Tools, policies and pairs are many: they are in summary.json and in the HTML report."""
 FIRST = 5
 """Policies of the diagnosis that a terminal shows."""
@@ -67,15 +69,16 @@ def table(summary: Mapping[str, Any]) -> str:
 def warnings(run: Run) -> list[str]:
     """What to know before the numbers of a run of dialogues are believed."""
     found = []
-    success, tested, twins = run.metric(DIALOGUE), run.metric("tested_rate"), run.metric("utility", {"attack": "benign"})
+    success, tested = run.metric(DIALOGUE), run.metric("tested_rate")
+    twins = run.metric("utility", {"attack": "benign"})
     if 0 < success.n < LEAST_N:
         found.append(f"only {success.n} dialogues judged")
     if tested.value is not None and tested.value < 0.8:
-        found.append(f"{percent(1 - tested.value)} of the sampled policies did not come into play: they were not tested")
+        idle = percent(1 - tested.value)
+        found.append(f"{idle} of the sampled policies did not come into play: they were not tested")
     if twins.value is not None and twins.value < 0.5:
-        found.append(
-            f"reaches the goal in {percent(twins.value)} of harmless dialogues only: policies may be kept by doing little"
-        )
+        reached = percent(twins.value)
+        found.append(f"reaches the goal in {reached} of harmless dialogues only: it may keep policies by doing little")
     return found
 
 
@@ -98,7 +101,8 @@ def suspects(run: Run) -> Sequence[Mapping[str, Any]]:
 def _kept(run: Run) -> str:
     m, goal = run.metric(DIALOGUE), run.metric("utility")
     reached = f", and reached the goal in {percent(goal.value)}" if goal.value is not None else ""
-    return f"{run.model} kept every policy in {percent(m.value)} of {m.n:,} dialogues (95% interval {interval(m)}){reached}"
+    kept = f"{run.model} kept every policy in {percent(m.value)} of {m.n:,} dialogues"
+    return f"{kept} (95% interval {interval(m)}){reached}"
 
 
 def _fix(run: Run) -> str:
@@ -116,12 +120,12 @@ def _first(summary: Mapping[str, Any]) -> list[str]:
     found = suspects(Run("", summary))
     if not found:
         return []
-    lines = ["", f"{'to fix first':40}{'fails alone':>13}{'broken':>9}{'95% interval':>17}{'n':>7}  beyond chance"]
+    lines = ["", f"{'to fix first':38}{'fails alone':>13}{'broken':>9}{'95% interval':>17}{'n':>7}  beyond chance"]
     for d in found[:FIRST]:
         whisker = f"{100 * d['low']:.1f} to {100 * d['high']:.1f}"
         mark = "yes" if d["stands_out"] else "no"
         lines.append(
-            f"{plain(d['policy']):40.39}{percent(d['gain']):>13}{percent(d['rate']):>9}{whisker:>17}{d['n']:>7,}  "
+            f"{plain(d['policy']):38.37}{percent(d['gain']):>13}{percent(d['rate']):>9}{whisker:>17}{d['n']:>7,}  "
             f"{mark} (p {d['p_holm']:.2g})"
         )
     left = len(found) - FIRST
@@ -143,11 +147,11 @@ def order(value: str) -> tuple[int, str]:
 
 
 def _head(name: str, what: str) -> str:
-    return f"{name:34}{what:>22}{'95% interval':>17}{'n':>8}{'errors':>8}{'open':>7}"
+    return f"{name:33}{what:>22}{'95% interval':>17}{'n':>8}{'errors':>8}{'open':>7}"
 
 
 def _line(name: str, m: Metric) -> str:
-    return f"{plain(name):34.33}{percent(m.value):>22}{interval(m):>17}{m.n:>8,}{m.errors:>8,}{m.abstained:>7,}"
+    return f"{plain(name):33.32}{percent(m.value):>22}{interval(m):>17}{m.n:>8,}{m.errors:>8,}{m.abstained:>7,}"
 
 
 def _why(run: Run) -> str:

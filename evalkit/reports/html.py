@@ -189,7 +189,8 @@ def listed(metric: str, where: Mapping[str, str] | None = None) -> bool:
 
 def noted(run: Run) -> list[str]:
     """What to know before the numbers of a run are believed."""
-    return [*tables.cautions(run), *(detection.warnings(run) if run.detects else dialogue.warnings(run) if run.talks else ())]
+    own = detection.warnings if run.detects else dialogue.warnings if run.talks else None
+    return [*tables.cautions(run), *(own(run) if own else ())]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

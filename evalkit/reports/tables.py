@@ -24,7 +24,15 @@ WIDTH = 100
 ASIDES = {"abstained": "samples left open by a judge", "truncated": "answers cut by the length limit"}
 
 HIGHER_IS_BETTER = frozenset(
-    {"utility", "safe_and_useful_rate", "all_policies_kept_rate", "accuracy", "balanced_accuracy", "recall", "success_rate"}
+    {
+        "utility",
+        "safe_and_useful_rate",
+        "all_policies_kept_rate",
+        "accuracy",
+        "balanced_accuracy",
+        "recall",
+        "success_rate",
+    }
 )
 RANKED_BY = "leakage_rate"
 DETECTION = "balanced_accuracy"
@@ -44,6 +52,7 @@ class Column:
 
 COLUMNS = (
     Column("Success", "success_rate"),
+    Column("Success, pressed", "success_rate", {"mode": "pressed"}),
     Column("Policies broken", "violation_rate"),
     Column("Near misses", "near_miss_rate"),
     Column("Others broken", "other_violation_rate"),

@@ -27,8 +27,8 @@ REFUSAL = "I'm sorry, but I can't help with that request."
 
 
 def make(rest: str, options: TargetOptions) -> "Scripted | Planned":
-    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`; in dialogues `scripted/oracle` and `scripted/careless`;
-    of detectors `scripted/knows-label` and others.
+    """`scripted/tells-all`, `scripted/refuses`, `scripted/echo`; in dialogues `scripted/oracle`, `scripted/careless`;
+    for detectors `scripted/knows-label` and others.
     """
     name = rest.removeprefix("scripted/")
     if name in PLANS:

@@ -88,9 +88,7 @@ class Agent:
 
 def calls(*named: tuple[str, object], text: str = "") -> Reply:
     """A reply that calls tools; arguments as an object, or as the text to send."""
-    made = [
-        ToolCall(id="call_0", name=n, arguments=a if isinstance(a, str) else json.dumps(a)) for n, a in named
-    ]
+    made = [ToolCall(id="call_0", name=n, arguments=a if isinstance(a, str) else json.dumps(a)) for n, a in named]
     return Reply(text=text, stop="tool_calls", tool_calls=tuple(made))
 
 

@@ -1,6 +1,7 @@
 """A chat-completions server over real sockets that plays the plans of events: with tool calls, or in words (JSON).
 
-It knows the dialogue by its opening words, and the turn by counting. Runs in a thread; `asked` holds every request body.
+It knows the dialogue by its opening words, and the turn by counting. Runs in a thread; `asked` holds every request
+body.
 """
 
 import json
@@ -22,7 +23,7 @@ class TalkServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self):  # noqa: N802
+            def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 server.asked.append(body)
                 time.sleep(server.latency_s)

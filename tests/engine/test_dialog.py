@@ -1,4 +1,4 @@
-"""Dialogues: the plans come out as they must, limits hold, and whatever an agent does, the dialogue ends with a reason."""
+"""Dialogues: plans come out as they must, limits hold, and whatever an agent does, the dialogue ends with a reason."""
 
 import contextlib
 import json

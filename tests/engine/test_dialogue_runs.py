@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.core.errors import UsageError
+from evalkit.benchmarks import suites
+from evalkit.benchmarks.suites import ScenarioSet
+from evalkit.core.errors import MissingDependency, UsageError
 from evalkit.core.types import TargetOptions
-from evalkit.engine import store
+from evalkit.engine import stage, store
+from evalkit.engine.check import check
 from evalkit.engine.chosen import JudgeWish, make
 from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.rejudge import rejudge
-from evalkit.engine.run import Budget
+from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
+from evalkit.reports import html
+from evalkit.targets.jsontools import JsonTools
 from tests.engine import talks
 from tests.engine.talkserver import TalkServer
 
@@ -59,6 +64,10 @@ def test_the_oracles_come_out_as_they_must_and_the_summary_has_a_diagnosis(writt
     easiest = min((s.tags["difficulty"] for s in written[1]), key=int)
     assert value(bad, "success_rate", difficulty_from=easiest) == 0.5  # the tail from the easiest on is the whole
     assert bad["measures"] == "dialogue"
+    page = html.page([tmp_path / "o", tmp_path / "c"])
+    assert "What to fix first" in page
+    assert "Success, pressed" in page
+    assert "scripted/careless kept every policy in 50.0% of 6 dialogues" in page
     assert {d["policy"] for d in bad["diagnosis"] if d["broken"]} == {p for s in written[1] for p in pressed(s)}
 
 
@@ -120,6 +129,21 @@ def test_a_budget_stops_between_dialogues(written, tmp_path):
     assert 0 < document["n"] < 6
 
 
+def test_a_dry_run_counts_the_answers_of_whole_dialogues(written):
+    oracle = talks.oracle()
+    counting = talks.Agent(lambda request: request)
+
+    async def generate(request):
+        counting.asked.append(request)
+        return await oracle.generate(request)
+
+    counting.generate = generate
+    for scenario in written[1]:
+        talks.have(counting, scenario)
+    run, _ = prepare(Wish(suite="intellagent", model="scripted/oracle", data=str(written[0])))
+    assert plan(run.read, run.contexts, run.spec, 1, None).calls == len(counting.asked)
+
+
 def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
     with TalkServer(written[1]) as server:
         wish = Wish(suite="intellagent", model="scripted/oracle", data=str(written[0]))
@@ -145,6 +169,17 @@ def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
 def test_what_cannot_be_is_said_before_anything_is_played(written, fields, message):
     with pytest.raises(UsageError, match=message):
         prepare(Wish(suite="intellagent", model="scripted/oracle", data=str(written[0]), **fields))
+
+
+def test_what_cannot_talk_and_what_is_not_installed_is_said_at_once(written, monkeypatch):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), {}, {"tools": "auto"})
+    recorded = talks.Agent(lambda r: "hi", name="replay:x")
+    recorded.select = list
+    with pytest.raises(UsageError, match="cannot hold a dialogue"):
+        stage.tooled(recorded, recorded, scenarios)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=r"evalkit-safety\[dialog\]"):
+        stage.staged(scenarios)
 
 
 def test_a_user_model_without_dialogues_is_refused():
@@ -174,3 +209,29 @@ def test_killed_and_taken_up_a_run_ends_as_in_one_go_and_asks_little_twice(writt
     assert resumed["complete"]
     assert resumed["metrics"] == whole["metrics"]
     assert len(bodies) - len(set(bodies)) <= 4  # what was in flight, or answered and not yet written down
+
+
+def test_a_suite_of_dialogues_proves_itself_and_a_hole_in_it_is_found(written):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), talks.contexts())
+    judges = talks.JUDGES
+    assert asyncio.run(check(scenarios, judges)) == (6, [])
+    world = written[1][0].world
+    kept = [e for e in world["checklist"]["expectations"] if not e.get("policy", "").endswith("basic-stays")]
+    holed = written[1][0].model_copy(
+        update={"world": {**world, "checklist": {**world["checklist"], "expectations": kept}}}
+    )
+    n, found = asyncio.run(check(ScenarioSet(scenarios.suite, lambda: iter([holed]), talks.contexts()), judges))
+    assert n == 1
+    assert {f.oracle for f in found} == {"scripted/oracle", "scripted/careless"}
+    assert all("basic-stays" in f.what for f in found)
+
+
+@pytest.mark.parametrize(
+    ("option", "takes", "wrapped"),
+    [("auto", True, False), ("auto", False, True), ("json", True, True), ("native", False, False)],
+)
+def test_tools_are_asked_for_in_words_where_the_model_or_the_option_wants_it(written, option, takes, wrapped):
+    scenarios = ScenarioSet(suites.load("intellagent"), lambda: iter(written[1]), {}, {"tools": option})
+    target = talks.Agent(lambda r: "hi")
+    target.takes_tools = takes
+    assert isinstance(stage.tooled(target, target, scenarios), JsonTools) == wrapped

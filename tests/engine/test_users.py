@@ -1,4 +1,4 @@
-"""A model that plays the user: sees its own part only, cannot leave early, and its nonsense is no verdict on the agent."""
+"""A model that plays the user sees its own part only, cannot leave early, and its nonsense is no verdict."""
 
 import json
 

@@ -2,9 +2,9 @@
 
     python tests/judges/measure_taubench.py [FILE.jsonl.gz]     (default: ../shared/data/taubench)
 
-The policies are benchmarks/policyguard/rules/tau-airline.yaml (our wording of tau-bench's airline rules, as far as a rule
-can state them), the judge is `formal`; a reward of 1 says that the database was left as the task wants it. The data is
-not in the repository.
+The policies are benchmarks/policyguard/rules/tau-airline.yaml (our wording of tau-bench's airline rules, as far as a
+rule can state them), the judge is `formal`; a reward of 1 says that the database was left as the task wants it. The
+data is not in the repository.
 """
 
 import gzip
@@ -49,9 +49,13 @@ def dialogues(path: Path):
                 policies=rules, messages=tuple(said[:start]),
                 world={"values": {"user": row["info"]["task"]["user_id"]}},
             )  # fmt: skip
-            yield scenario, Trajectory(
-                scenario_id=scenario.id, target="recorded", epoch=row["trial"], messages=tuple(said[start:])
-            ), float(row["reward"])
+            yield (
+                scenario,
+                Trajectory(
+                    scenario_id=scenario.id, target="recorded", epoch=row["trial"], messages=tuple(said[start:])
+                ),
+                float(row["reward"]),
+            )
 
 
 def _message(m) -> Message:
@@ -98,7 +102,8 @@ def main() -> None:
     print(f"{'policy':24}{'broken, reward 1':>18}{'reward 0':>10}{'kept, reward 1':>16}{'reward 0':>10}{'n/a':>6}")
     for policy, c in by_policy.items():
         na = c["not_applicable 0"] + c["not_applicable 1"]
-        print(f"{policy:24}{c['violation 1']:>18}{c['violation 0']:>10}{c['compliant 1']:>16}{c['compliant 0']:>10}{na:>6}")
+        told = f"{c['violation 1']:>18}{c['violation 0']:>10}{c['compliant 1']:>16}{c['compliant 0']:>10}{na:>6}"
+        print(f"{policy:24}{told}")
     print("\nright end state, wrong way (reward 1 and a policy broken):")
     for name, trial, violated in shown:
         for v in violated:

@@ -1,6 +1,7 @@
 """The judges of dialogues: what was expected decides; what cannot be known is left open; evidence is really there."""
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_an_order_that_was_kept_and_one_that_was_not_with_the_call_as_evidence()
     assert (verdict.outcome, verdict.score, verdict.policy_id) == ("violation", 1.0, "p")
     e = verdict.evidence[0]
     assert bad.messages[e.message].content[e.start : e.end] == e.quote == '{"ok": true}'
+
+
+def test_of_several_calls_in_one_message_the_one_that_matters_is_the_evidence():
+    rule = scenario([{"policy": "p", "forbid": CANCEL}])
+    calls = tuple(ToolCall(id=n, name=n, arguments=json.dumps(a)) for n, a in (("look", {}), ("cancel", {"id": "B1"})))
+    told = [Message(role="tool", content=f'{{"{c.id}": 1}}', tool_call_id=c.id) for c in calls]
+    both = Trajectory(scenario_id="s", target="t", messages=(Message(role="assistant", tool_calls=calls), *told))
+    (verdict,) = Expectations().judge(rule, both, None)
+    assert [e.quote for e in verdict.evidence] == ['{"cancel": 1}']
 
 
 def test_a_near_miss_is_flagged_only_where_the_end_is_right():
@@ -132,7 +142,7 @@ class Model:
     """A judge model that answers in no readable way: what matters is what it is asked."""
 
     name = "model"
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     async def generate(self, request):
         from evalkit.core.types import Reply

@@ -49,11 +49,15 @@ def main() -> int:
         judges=judges_of(built), metrics="dialogue", dialogues=dialogues, manifest={"spec": spec.model_dump(mode="json")},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, RunFolder.open(Path(folder), spec) as open_folder:
-        (document, _), cpu = timed(f"{len(once) * epochs} dialogues, judged and stored", lambda: asyncio.run(run.play(open_folder)))
+        (document, _), cpu = timed(
+            f"{len(once) * epochs} dialogues, judged and stored", lambda: asyncio.run(run.play(open_folder))
+        )
     n = document["n"]
     print(f"{'a dialogue':46}{1000 * cpu / n:8.2f} ms CPU; success {document['metrics'][0]['value']:.0%}")
     domain = dialogues.domain(event_of(once[0]))
-    _, worlds = timed(f"{n} worlds with their rows, two snapshots", lambda: [worlds_of(domain, s) for s in once * epochs])
+    _, worlds = timed(
+        f"{n} worlds with their rows, two snapshots", lambda: [worlds_of(domain, s) for s in once * epochs]
+    )
     print(f"{'of it for the world':46}{worlds / cpu:8.0%}")
     return int(cpu > args.limit_s * n / 500)
 

@@ -60,7 +60,8 @@ def test_a_graph_is_judged_by_what_it_does(plan):
     assert roles(trajectory.messages)[:4] == "auat"
     called = next(m for m in trajectory.messages if m.tool_calls)
     assert called.content == "Let me see."
-    assert trajectory.usage.prompt_tokens % 7 == 0 and trajectory.usage.prompt_tokens > 0
+    assert trajectory.usage.prompt_tokens % 7 == 0
+    assert trajectory.usage.prompt_tokens > 0
 
 
 def test_a_graph_with_a_memory_is_given_each_message_once():

@@ -1,4 +1,4 @@
-"""The LangGraph example of docs/agents.md runs as it stands there, with a fake chat model in the place of the real one."""
+"""The LangGraph example of docs/agents.md runs as it stands there, with a fake chat model in the real one's place."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The JSON protocol: calls are read from words, words are left alone, and the model sees a dialogue without tool roles."""
+"""The JSON protocol: calls are read from words, words are left alone, and the model sees no tool roles."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_words_are_no_call(text):
 def test_a_call_that_is_no_json_is_handed_on_for_the_tool_to_complain():
     _, name, arguments = one('{"tool": "get_booking", "arguments": {"id": A1}}')
     assert name == "get_booking"
-    with pytest.raises(ValueError):
+    with pytest.raises(json.JSONDecodeError):
         json.loads(arguments)
 
 
@@ -104,9 +104,11 @@ async def test_the_model_reads_a_dialogue_without_tools_and_its_calls_as_it_wrot
     reply = await target.generate(Request(messages=messages, tools=(TOOL,), call_tool=lambda n, a: ""))
     assert (reply.text, reply.tool_calls) == ("Shall I do that?", ())
     asked = inner.asked[0]
-    assert asked.tools == () and asked.call_tool is None
+    assert asked.tools == ()
+    assert asked.call_tool is None
     assert [m.role for m in asked.messages] == ["system", "user", "assistant", "user"]
-    assert "You are a desk." in asked.messages[0].content and "get_booking: Gives a booking." in asked.messages[0].content
+    assert "You are a desk." in asked.messages[0].content
+    assert "get_booking: Gives a booking." in asked.messages[0].content
     assert read(asked.messages[2].content)[1][0].arguments == '{"id": "A1"}'
     assert asked.messages[3].content == 'Result of get_booking: {"fare": "basic"}'
 
