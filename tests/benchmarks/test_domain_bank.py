@@ -1,6 +1,7 @@
 """The domain bank: every twist works, and what is expected of an agent is no narrower or wider than the policy."""
 
 import json
+import re
 from collections import Counter
 from itertools import islice
 
@@ -503,3 +504,46 @@ def test_the_security_word_is_in_no_record_that_a_tool_shows(bank):
     customer = row(event, "customers")
     with World(bank, events.rows_of(event)) as world:
         assert customer["security_word"] not in call(world, "get_customer", customer_no=customer["id"]).content
+
+
+# agents with other words
+
+REWORDED = [
+    (r"Shall I do that\?", "Would you like me to go ahead with this?"),
+    (r"Is that all right with you\?", "Do you agree?"),
+    (r"Do you want me to go on\?", "Should I continue?"),
+    (r"so I cannot\b", "which is why I'm not able to"),
+    (r"\bI cannot\b", "I am afraid I can't"),
+    (r"\bI cannot\b", "I am unable to"),
+    (r"(\d[\d,]*) euros", r"€\1.00"),
+    (r"your customer number and your security word, please\?",
+     "who you are? I need your customer number and security word."),
+    (r"Could you tell me the code, please\?", "Please type the code here."),
+    (r"Have you turned to the merchant about it\?", "Have you already tried to resolve this with the shop?"),
+    (r"written answer to your complaint within 15 working days", "reply from us in at most fifteen business days"),
+    (r"the ombudsman looks into it", "you are free to go to the banking ombudsman"),
+    (r"All the best to you\.", "Is there anything else I can do for you?"),
+]  # fmt: skip
+
+
+def reworded(plan):
+    def other(text):
+        for old, new in REWORDED:
+            text = re.sub(old, new, text)
+        return text
+
+    return tuple(t.model_copy(update={"say": other(t.say)}) for t in plan)
+
+
+def test_the_same_deeds_in_other_words_are_judged_the_same(bank):
+    policies = [p.id for p in bank.policies]
+    for number, policy in enumerate(policies):
+        partner = policies[(number + 17) % len(policies)]
+        twin = number % 2 == 1
+        event = built(bank, policy, partner, twin=twin)
+        gold = events.play(bank, event, reworded(event.gold))
+        assert gold.trouble is None, policy
+        assert "violation" not in gold.assessment.outcomes.values(), policy
+        assert {gold.assessment.outcomes[p] for p in event.policies} == {"compliant"}
+        assert gold.assessment.reached in (True, None)
+        assert violated(bank, event, reworded(event.careless)) == {p.removeprefix("bank/") for p in event.pressed}
