@@ -5,10 +5,11 @@ that made it. Knows nothing of where items come from (pairs.py), of the network 
 (judge.yaml). Seeded: the same items, recipe, torch and processor give the same weights.
 """
 
+import contextlib
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,27 @@ def train(
     items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe: Observer = lambda _: None
 ) -> dict[str, Any]:
     """Train and write the model folder; what training.json holds. `base`: a folder with MiniLM's weights."""
+    with _arithmetic():
+        return _train(items, base, recipe, out, observe)
+
+
+@contextlib.contextmanager
+def _arithmetic() -> Iterator[None]:
+    """Repeatable and fast while training; as it was afterwards, since both are settings of the whole process."""
+    torch = torch_module()
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.set_flush_denormal(True)  # the last digits of tiny numbers cost a third of the time
+    torch.use_deterministic_algorithms(True, warn_only=True)  # else threads add gradients up in any order
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(before)
+
+
+def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe: Observer) -> dict[str, Any]:
     torch = torch_module()
     torch.manual_seed(recipe.seed)
-    torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(True, warn_only=True)  # else threads add gradients up in any order
     started = time.monotonic()
     fitted, dev = split(items, recipe.dev_share, recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -90,6 +90,14 @@ def test_training_says_what_made_the_model_and_where_it_stands(trained, items):
     assert steps[-1].loss < steps[0].loss
 
 
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(trained):
+    import torch
+
+    assert 5e-324 > 0
+    assert float(torch.tensor(1e-40) * 1) > 0  # no denormals are flushed
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_the_same_seed_gives_the_same_files(base, recipe, items, trained, tmp_path):
     again = train.train(items, base, recipe, tmp_path)
     assert again["files"] == trained[1]["files"]
