@@ -17,6 +17,8 @@ from evalkit.core.text import WORD
 
 LIMIT = 0.58
 """Accuracy that no shortcut may pass. Always answering "no violation" has 0.57."""
+TRAINED, TESTED = 20_000, 10_000
+"""Examples that a classifier is fitted on, and scored on, at most."""
 BUCKETS = 1 << 16
 PENALTY = 0.1
 """Of the squared weights, against the sum of the losses."""
@@ -72,8 +74,8 @@ def _sample(line: bytes, where: str) -> Sample:
 
 def check(samples: Sequence[Sample]) -> list[Finding]:
     """Majority, policy only, trajectory only, length only, and the words of both without their meeting."""
-    train = [s for s in samples if s.split == "train"]
-    test = [s for s in samples if s.split == "test"]
+    train = _spread([s for s in samples if s.split == "train"], TRAINED)
+    test = _spread([s for s in samples if s.split == "test"], TESTED)
     if len({s.label for s in train}) < 2 or len({s.label for s in test}) < 2:
         raise ContentError(f"{len(train)} train and {len(test)} test examples: too few to look for shortcuts")
     most = sum(s.label for s in train) * 2 > len(train)
@@ -102,6 +104,12 @@ def near_duplicates(samples: Sequence[Sample]) -> tuple[int, int]:
                 shared[i] = shared.get(i, 0) + 1
         near += any(n >= NEAR * (len(runs) + sizes[i] - n) for i, n in shared.items())
     return len(tested), near
+
+
+def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many, evenly from first to last."""
+    n = len(samples)
+    return [samples[i * n // most] for i in range(most)] if n > most else list(samples)
 
 
 def _runs(steps: Sequence[str]) -> set[int]:
