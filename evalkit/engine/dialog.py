@@ -3,7 +3,7 @@
     agent ──calls──► tools ──► agent ...   ──words──► user ──► agent ...   ──over──► END
 
 The graph says whose turn it is; conversation.py does the turn. It is compiled once a process: 100 dialogues of 24 steps
-cost 1.0 s of CPU in langgraph on a 2-core machine. Judges nothing: the end state is written down for the judges.
+cost 0.6 s of CPU in langgraph on a 2-core machine. Judges nothing: the end state is written down for the judges.
 """
 
 import asyncio
