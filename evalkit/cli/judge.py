@@ -39,6 +39,10 @@ Quorum = Annotated[
 JudgePrice = Annotated[
     str | None, typer.Option("--judge-price", help="USD for a million tokens of the judge models: 0.15,0.60")
 ]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one reply.")]
+Retries = Annotated[int, typer.Option(min=0, help="Further attempts after an error that may pass.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls of each judge model in flight.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")]
 
 
 def add_to(top: typer.Typer) -> None:
@@ -84,11 +88,11 @@ def judge(
     structured: Structured = None,
     quorum: Quorum = 0.5,
     price: JudgePrice = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one reply.")] = 120.0,
-    retries: Annotated[int, typer.Option(min=0, help="Further attempts after an error that may pass.")] = 6,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of each judge model in flight.")] = None,
+    timeout: Timeout = 120.0,
+    retries: Retries = 6,
+    concurrency: Concurrency = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Judge again what ended as an error.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
+    no_cache: NoCache = False,
     max_errors: Annotated[float, typer.Option(help="Share of errors above which it exits with 3.")] = 0.10,
     json_: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit import content, registry
+from evalkit import content
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import TargetOptions
 from evalkit.core.when import JudgeUse, When
+from evalkit.engine import named
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.play import Price
 from evalkit.judges import cascade, panel, rubric, rubricfile
@@ -69,7 +70,7 @@ def make(uses: Iterable[str | JudgeUse], wish: JudgeWish, cache: Path | None = N
         )
     models = [_wrapped(m, wish, cache) for m in wish.models]
     made = {PREFIX + r.id: _of_rubric(r, models, wish) for r in rubrics}
-    made |= {n: registry.lookup("judges", n)() for n in wanted if not n.startswith(PREFIX)}
+    made |= {n: named.judge(n) for n in wanted if not n.startswith(PREFIX)}
     judges = tuple(made[u.judge[0]] if len(u.judge) == 1 else _cascade(u, [made[n] for n in u.judge]) for u in chosen)
     names = [j.name for j in judges]
     twice = next((n for n in names if names.count(n) > 1), None)
