@@ -122,7 +122,7 @@ def test_the_surest_disagreement_comes_first_with_its_words(file):
 
 def test_a_judge_that_waits_gets_several_answers_at_once_but_not_all(file):
     seen.clear()
-    found = run(Waits(), file(*[row("v", True)] * 50))
+    found = run(Waits(), file(*(row("v", True, question=f"Q{i}?") for i in range(50))))
     assert found.confusion["tp"] == 50
     assert 1 < max(seen) <= engine.AT_ONCE
 
@@ -170,10 +170,36 @@ def test_labels_of_a_run_need_the_run_and_labels_of_something_else_are_said(file
 
 
 def test_several_files_are_one_set_and_each_is_named_with_its_hash(file):
-    found = run(Sees(), file(*ROWS), file(*ROWS[:2], name="more.jsonl"))
+    found = run(Sees(), file(*ROWS), file(row("v", True), row("no", False), name="more.jsonl"))
     assert found.n == 18
     assert [Path(s.file).name for s in found.labels] == ["labels.jsonl", "more.jsonl"]
     assert all(len(s.sha256) == 64 for s in found.labels)
+
+
+def test_equal_rows_that_stand_alone_are_one_thing_with_several_raters(file):
+    votes = {"anna": True, "bob": True, "carl": False}
+    rows = [row("v", label, rater=r, note=f"by {r}") for r, label in votes.items()]
+    found = run(Sees(), file(*rows, row("v", False, question="another?")))
+    assert (found.n, found.confusion) == (2, {"tp": 1, "fp": 1, "fn": 0, "tn": 0})
+    later = file(row("v", False, rater="bob"), name="later.jsonl")
+    assert run(Sees(), file(*rows), later).confusion["fp"] == 1, "the last label of a rater counts"
+    tie = run(Sees(), file(*rows[1:]))
+    assert (tie.n, tie.errors) == (0, {"no label (cannot tell)": 1})
+    bare = [row("v", True), row("v", True), row("v", False)]
+    assert run(Sees(), file(*bare)).confusion == {"tp": 1, "fp": 0, "fn": 0, "tn": 0}
+
+
+def test_files_about_a_run_that_name_no_rater_are_raters_of_their_own(file, folder_of):
+    path = folder_of([True])
+    said = [file({"scenario_id": "s0", "label": x}, name=f"{i}.jsonl") for i, x in enumerate((True, True, False))]
+    said[1] = file({"scenario_id": "s0", "label": True, "note": "sure"}, name="1.jsonl")
+    assert [u.label for u in units(said, path, None)] == [True]
+
+
+def test_a_file_given_twice_is_refused(file):
+    labels = file(*ROWS)
+    with pytest.raises(UsageError, match=r"labels\.jsonl: the same labels as .*labels\.jsonl"):
+        run(Sees(), labels, labels)
 
 
 def test_a_stored_calibration_comes_back_and_speaks_of_its_version_only(file, tmp_path):
