@@ -100,7 +100,8 @@ def judge(
 ) -> None:
     """Judge a finished run again, and make its numbers anew; its answers are not asked for again.
 
-    Without --judge: by the run's own judges, where their version has changed since. Example:
+    Without --judge: by the run's own judges, where their version has changed since. Judges that the suite names keep
+    the condition and the cascade that they have in its suite.yaml. Example:
 
     evalkit judge runs/RUN --judge rubric:leak --judge-model openai/gpt-4.1
     """
@@ -120,7 +121,7 @@ def judge(
     what = wish(names, models, base_url, params, structured, quorum, price,
                 timeout=timeout, retries=retries, concurrency=concurrency)  # fmt: skip
     with contextlib.redirect_stdout(sys.stderr), RunFolder.open(run, spec) as folder:
-        wanted = names or rejudge.outdated(run)
+        wanted = rejudge.uses(run, names) if names else rejudge.outdated(run)
         if not wanted:
             say("no judge of this run has changed; its numbers are made anew from the verdicts there are")
         bench = chosen.make(wanted, what, None if no_cache else cache_file())

@@ -76,7 +76,7 @@ def make(uses: Iterable[str | JudgeUse], wish: JudgeWish, cache: Path | None = N
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise UsageError(f"two judges are called {twice!r}; verdicts would not tell them apart")
-    return Bench(_composition(judges, [u.when for u in chosen]), models)
+    return Bench(composition(judges, [u.when for u in chosen]), models)
 
 
 def together(suite: Bench, wished: Bench) -> Bench:
@@ -89,10 +89,11 @@ def together(suite: Bench, wished: Bench) -> Bench:
         if getattr(j, "criterion", None) not in taken and j.name not in names
     ]
     pairs = [*kept, *composed(wished.judges).pairs()]
-    return Bench(_composition([j for j, _ in pairs], [w for _, w in pairs]), [*suite.targets, *wished.targets])
+    return Bench(composition([j for j, _ in pairs], [w for _, w in pairs]), [*suite.targets, *wished.targets])
 
 
-def _composition(judges: Sequence[Judge], conditions: Sequence[When | None]) -> Composition:
+def composition(judges: Sequence[Judge], conditions: Sequence[When | None]) -> Composition:
+    """The judges with their conditions, None for none."""
     return Composition(tuple(judges), tuple(conditions) if any(conditions) else ())
 
 

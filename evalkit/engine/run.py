@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,7 +121,7 @@ class Run:
                 for thing in (self.target, *self.judges, *self.judge_targets, self.dialogues):
                     await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
-        notes += [note for judge in self.judges for note in getattr(judge, "notes", ())]
+        notes += dict.fromkeys(note for judge in self.judges for note in getattr(judge, "notes", ()))
         document = applied(folder.path, progress.summary.document(self.spec, self.planned, progress.stopped, notes))
         folder.summarise(document)
         return document, progress.stopped
@@ -230,12 +230,6 @@ def plan(
     completion = calls * int(spec.params.get("max_tokens") or 512)
     cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
     return Plan(calls, prompt, completion, cost, (calls + judge_calls) / concurrency, judge_calls)
-
-
-def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:
-    """What the judges judge; None where one of them does not say."""
-    named = [getattr(j, "criterion", None) for j in judges]
-    return frozenset(filter(None, named)) if all(named) else None
 
 
 async def close(thing: object) -> None:
