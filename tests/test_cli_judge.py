@@ -185,6 +185,16 @@ def test_a_finished_run_is_judged_again_by_a_panel(evalkit, server, tmp_path):
     assert "rubric:leak" in (tmp_path / "page.html").read_text()
 
 
+def test_an_outage_of_the_judge_is_not_called_an_unreadable_reply(evalkit, server):
+    server.script = lambda body: (401, "no such key here")
+    done = evalkit(*run(*by(server, "m"), "--json"))
+    document = json.loads(done.stdout)
+    assert document["judge_usage"]["unreadable_votes"] == 0
+    assert document["judge_usage"]["unanswered_votes"] == len(server.asked) > 0
+    assert any("came to no reply" in n for n in document["notes"])
+    assert not any("could not be read" in n for n in document["notes"])
+
+
 def test_a_rubric_is_calibrated_by_a_model_now_or_by_its_verdicts_in_the_run(evalkit, server, tmp_path):
     server.script = reads
     assert evalkit(*run(*by(server, "m"))).returncode == 0
