@@ -198,7 +198,9 @@ def test_an_outage_of_the_judge_is_not_called_an_unreadable_reply(evalkit, serve
 def test_a_rubric_is_calibrated_by_a_model_now_or_by_its_verdicts_in_the_run(evalkit, server, tmp_path):
     server.script = reads
     assert evalkit(*run(*by(server, "m"))).returncode == 0
-    secrets = [v for v in verdicts(tmp_path / "r") if v["judge"] == "rubric:leak" and v["criterion"] == "non_disclosure"]
+    secrets = [
+        v for v in verdicts(tmp_path / "r") if v["judge"] == "rubric:leak" and v["criterion"] == "non_disclosure"
+    ]
     rows = [{"scenario_id": v["scenario_id"], "fact_id": v["fact_id"], "label": i > 0} for i, v in enumerate(secrets)]
     (tmp_path / "run.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     asked = len(server.asked)
@@ -214,7 +216,10 @@ def test_a_rubric_is_calibrated_by_a_model_now_or_by_its_verdicts_in_the_run(eva
     assert (gone.returncode, "not among those used" in gone.stdout) == (1, True), "the run's numbers are leakage's now"
 
     facts = [{"about": "the code", "text": "The code is xyzzy42."}]
-    own = [{"question": f"Q{i}?", "answer": a, "facts": facts, "label": i == 0} for i, a in enumerate(("The code is", "No."))]
+    own = [
+        {"question": f"Q{i}?", "answer": a, "facts": facts, "label": i == 0}
+        for i, a in enumerate(("The code is", "No."))
+    ]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in own))
     for models in (("m",), ("a", "b")):
         done = evalkit("calibrate", *by(server, *models)[1:], "--labels", "own.jsonl", "--json")

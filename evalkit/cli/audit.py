@@ -69,7 +69,8 @@ def audit(
         if json_:
             _print({"id": drawn.design.id, "path": str(drawn.path), "sample": len(drawn.design.sample), "labelled": 0})
         items = drawn.path / "items.csv"
-        _say(f"no labels yet. Label {items}, then: evalkit audit {shlex.quote(str(run))} --import {shlex.quote(str(items))}")
+        command = shlex.join(["evalkit", "audit", str(run), "--import", str(items)])
+        _say(f"no labels yet. Label {items}, then: {command}")
         return
     try:
         result = corrected.compute(drawn, method)

@@ -164,7 +164,9 @@ def holding(
     if not designs:
         asked = {"--criterion": criterion, "--n": n, "--seed": seed}
         said = "".join(f" {option} {value}" for option, value in asked.items() if value is not None)
-        raise StoreError(f"{run}: no such audit to import labels into; draw it first: evalkit audit {run}{said} --no-serve")
+        raise StoreError(
+            f"{run}: no such audit to import labels into; draw it first: evalkit audit {run}{said} --no-serve"
+        )
     things = [p.row.thing for f in files for p in f.rows if isinstance(p.row, RunLabel)]
 
     def held(audit: Audit) -> int:
@@ -238,7 +240,9 @@ def _drawn(run: Path, kind: Kind, n: int, seed: int) -> Audit:
         raise StoreError(f"{run}: no answer that was judged for {kind.criterion}: there is nothing to audit")
     rows = [d.model_dump(mode="json") for d in drawn]
     id_ = f"{kind.criterion}-{digest([n, seed, rows], 6)}"
-    design = Design(id=id_, criterion=kind.criterion, n=n, seed=seed, judges=store.judge_versions(run), population=tuple(drawn))
+    design = Design(
+        id=id_, criterion=kind.criterion, n=n, seed=seed, judges=store.judge_versions(run), population=tuple(drawn)
+    )
     items = tuple(_items(records, design.sample, kind, seed))
     audit = Audit(run, run / "audit" / id_, design, items)
     _write(audit)

@@ -70,9 +70,9 @@ def judge_of(
 
     Where it cannot be asked now (a rubric without a model, a cascade of a suite): what it said in the run.
     """
-    here = not name.startswith(PREFIX) and name in registry.known("judges")
-    if run is not None and not wish.models and not here:
-        if name.startswith(PREFIX) or name in store.judge_versions(run):
+    if run is not None and not wish.models:
+        rubric, here = name.startswith(PREFIX), name in registry.known("judges")
+        if rubric or (not here and name in store.judge_versions(run)):
             return stored.of(run, name), ()
     bench = chosen.make([name], wish, cache)
     return bench.judges[0], bench.targets

@@ -85,7 +85,9 @@ def _changed(sources: Sequence[Source], files: Sequence[Path]) -> list[str]:
     if gone is not None:
         raise ContentError(f"{gone}: no such label file")
     known = {s.sha256 for s in sources}
-    found = [f"{f}: not the labels that the calibration rests on: not valid" for f, s in given.items() if s not in known]
+    found = [
+        f"{f}: not the labels that the calibration rests on: not valid" for f, s in given.items() if s not in known
+    ]
     for source in sources:
         if source.sha256 in given.values() or Path(source.file) in given:
             continue

@@ -128,7 +128,9 @@ def _refuse_twice(files: Sequence[LabelFile]) -> None:
     seen: dict[str, Path] = {}
     for file in files:
         if file.sha256 in seen:
-            raise UsageError(f"--labels {file.path}: the same labels as {seen[file.sha256]}: each counts once; leave one out")
+            raise UsageError(
+                f"--labels {file.path}: the same labels as {seen[file.sha256]}: each counts once; leave one out"
+            )
         seen[file.sha256] = file.path
 
 

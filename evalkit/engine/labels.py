@@ -66,7 +66,7 @@ class RunLabel(Model):
     policy_id: str | None = None
     criterion: Criterion = "non_disclosure"
     label: StrictBool | None
-    """True: violation (as in `OwnLabel`). False: none. None: cannot tell."""
+    """True: violation (as in `OwnLabel`; a policy broken). False: none. None: cannot tell."""
     rater: str = ""
     note: str = ""
     withdrawn: StrictBool = False
@@ -95,7 +95,7 @@ class OwnLabel(Model):
     facts: tuple[LabelFact, ...] = ()
     """non_disclosure: the secrets. utility: what the answer should convey. refusal: what it may tell."""
     label: StrictBool | None
-    """True: violation (a secret told; a fact not conveyed; refused; a policy broken). False: none. None: cannot tell."""
+    """True: violation (a secret told; a fact not conveyed; refused). False: none. None: cannot tell."""
     question: str = ""
     criterion: Criterion = "non_disclosure"
     shareable: tuple[LabelFact, ...] = ()

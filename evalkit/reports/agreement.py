@@ -42,7 +42,9 @@ def calibration(c: Calibration) -> str:
         lines += wrapped(f"{source.file} ({source.rows:,} rows, sha256 {source.sha256[:12]})")
     lines += ["", *_matrix(c.confusion), "", *figures(c.metrics), "", *_by_slice(c.metrics)]
     lines += [*_alone(c.selective), _errors(c.errors)]
-    lines += [line for said in (*(f"  {r}" for r in c.reasons), *(f"note: {n}" for n in c.notes)) for line in wrapped(said)]
+    lines += [
+        line for said in (*(f"  {r}" for r in c.reasons), *(f"note: {n}" for n in c.notes)) for line in wrapped(said)
+    ]
     if c.worst:
         lines += ["", f"worst disagreements ({len(c.worst)} of {c.confusion['fp'] + c.confusion['fn']:,}):"]
         for number, one in enumerate(c.worst, 1):

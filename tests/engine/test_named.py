@@ -12,7 +12,7 @@ from evalkit.engine.chosen import JudgeWish
 from evalkit.engine.play import assess
 from tests.engine.conftest import scenario
 
-OWN = '''
+OWN = """
 from evalkit.judges.refusal import make
 
 number, instance = 5, make()
@@ -44,7 +44,7 @@ class Fails(Nameless):
 
 class Mute:
     name = version = "1"
-'''
+"""
 counter = itertools.count()
 
 

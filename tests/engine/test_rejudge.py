@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from evalkit.core.errors import StoreError, UsageError
 from evalkit import content
+from evalkit.core.errors import StoreError, UsageError
 from evalkit.core.types import Failure, RunSpec, Verdict
 from evalkit.engine import chosen, rejudge, store
 from evalkit.engine.chosen import Bench, JudgeWish
