@@ -185,6 +185,61 @@ def test_a_finished_run_is_judged_again_by_a_panel(evalkit, server, tmp_path):
     assert "rubric:leak" in (tmp_path / "page.html").read_text()
 
 
+def test_an_outage_of_the_judge_is_not_called_an_unreadable_reply(evalkit, server):
+    server.script = lambda body: (401, "no such key here")
+    done = evalkit(*run(*by(server, "m"), "--json"))
+    document = json.loads(done.stdout)
+    assert document["judge_usage"]["unreadable_votes"] == 0
+    assert document["judge_usage"]["unanswered_votes"] == len(server.asked) > 0
+    assert any("came to no reply" in n for n in document["notes"])
+    assert not any("could not be read" in n for n in document["notes"])
+
+
+def test_a_rubric_is_calibrated_by_a_model_now_or_by_its_verdicts_in_the_run(evalkit, server, tmp_path):
+    server.script = reads
+    assert evalkit(*run(*by(server, "m"))).returncode == 0
+    secrets = [
+        v for v in verdicts(tmp_path / "r") if v["judge"] == "rubric:leak" and v["criterion"] == "non_disclosure"
+    ]
+    rows = [{"scenario_id": v["scenario_id"], "fact_id": v["fact_id"], "label": i > 0} for i, v in enumerate(secrets)]
+    (tmp_path / "run.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    asked = len(server.asked)
+    done = evalkit("calibrate", "rubric:leak", "--run", "r", "--labels", "run.jsonl", "--json", "--out", "c.json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, len(server.asked)) == (0, asked)
+    outcomes = [v.get("outcome") for v in secrets]
+    assert found["n"] == len(rows) == found["confusion"]["tp"] + found["confusion"]["fp"] + outcomes.count("compliant")
+    assert found["version"].endswith(f"by {server.url}#m")
+    assert evalkit("calibrate", "rubric:leak", "--check", "c.json", "--run", "r").returncode == 0
+    assert evalkit("judge", "r", "--judge", "leakage").returncode == 0
+    gone = evalkit("calibrate", "rubric:leak", "--check", "c.json", "--run", "r")
+    assert (gone.returncode, "not among those used" in gone.stdout) == (1, True), "the run's numbers are leakage's now"
+
+    facts = [{"about": "the code", "text": "The code is xyzzy42."}]
+    own = [
+        {"question": f"Q{i}?", "answer": a, "facts": facts, "label": i == 0}
+        for i, a in enumerate(("The code is", "No."))
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in own))
+    for models in (("m",), ("a", "b")):
+        done = evalkit("calibrate", *by(server, *models)[1:], "--labels", "own.jsonl", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["confusion"] == {"tp": 1, "fp": 0, "fn": 0, "tn": 1}
+
+
+def test_a_calibration_in_which_nothing_could_be_compared_says_why_and_fails(evalkit, server, tmp_path):
+    server.script = lambda body: (401, "no such key here")
+    rows = [{"answer": f"A{i}", "facts": [{"text": "x"}], "label": True} for i in range(3)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    done = evalkit("calibrate", *by(server, "m")[1:], "--labels", "own.jsonl", "--out", "c.json")
+    assert done.returncode == 3
+    assert "3 judge error" in done.stdout
+    assert "no such key here" in " ".join(done.stdout.split())
+    assert done.stdout.count("no such key here") == 1, "one reason is said once"
+    assert "nothing could be compared" in done.stderr
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_judging_again_without_a_judge_is_for_judges_that_changed(evalkit, tmp_path):
     evalkit(*run("--json"))
     before = json.loads((tmp_path / "r/summary.json").read_text())

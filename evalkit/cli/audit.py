@@ -1,5 +1,6 @@
 """The command `evalkit audit`: people label a sample of a run, its rates are corrected. Parses, calls, prints."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,8 +22,9 @@ def audit(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     n: Annotated[int | None, typer.Option("--n", min=1, help="How many answers to label (default 100).")] = None,
     criterion: Annotated[
-        str, typer.Option(help="What to audit: non_disclosure (leakage rate), utility, refusal (over-refusal).")
-    ] = "non_disclosure",
+        str | None,
+        typer.Option(help="What to audit: non_disclosure (leakage rate; default), utility, refusal (over-refusal)."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the draw (default 0); another seed, another sample.")
     ] = None,
@@ -54,19 +56,21 @@ def audit(
     if method not in corrected.METHODS:
         raise unknown("method", method, corrected.METHODS)
     store.manifest(run)  # a wrong folder is said first
-    if import_ and not (run / "audit").is_dir():
-        raise StoreError(f"{run}: no audit to import labels into; draw one first: evalkit audit {run} --no-serve")
-    drawn, new = audits.open_or_draw(run, criterion, n, seed)
     if import_:
-        _say(f"{drawn.take_in([labels.read(f) for f in import_]):,} labels taken in")
+        files = [labels.read(f) for f in import_]
+        drawn = audits.holding(run, files, criterion, n, seed)
+        _say(f"{drawn.take_in(files):,} labels taken into audit {drawn.design.id}")
     else:
+        drawn, new = audits.open_or_draw(run, criterion or "non_disclosure", n, seed)
         _tell(drawn, new)
     if serve and not import_:
         _serve(drawn, [" ".join(r.split()) for r in (raters or "").split(",") if r.strip()], port)
     if not drawn.labels():
         if json_:
             _print({"id": drawn.design.id, "path": str(drawn.path), "sample": len(drawn.design.sample), "labelled": 0})
-        _say(f"no labels yet. Label {drawn.path / 'items.csv'}, then: evalkit audit {run} --import FILE")
+        items = drawn.path / "items.csv"
+        command = shlex.join(["evalkit", "audit", str(run), "--import", str(items)])
+        _say(f"no labels yet. Label {items}, then: {command}")
         return
     try:
         result = corrected.compute(drawn, method)

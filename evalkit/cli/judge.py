@@ -39,6 +39,10 @@ Quorum = Annotated[
 JudgePrice = Annotated[
     str | None, typer.Option("--judge-price", help="USD for a million tokens of the judge models: 0.15,0.60")
 ]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one reply.")]
+Retries = Annotated[int, typer.Option(min=0, help="Further attempts after an error that may pass.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls of each judge model in flight.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")]
 
 
 def add_to(top: typer.Typer) -> None:
@@ -84,11 +88,11 @@ def judge(
     structured: Structured = None,
     quorum: Quorum = 0.5,
     price: JudgePrice = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one reply.")] = 120.0,
-    retries: Annotated[int, typer.Option(min=0, help="Further attempts after an error that may pass.")] = 6,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls of each judge model in flight.")] = None,
+    timeout: Timeout = 120.0,
+    retries: Retries = 6,
+    concurrency: Concurrency = None,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Judge again what ended as an error.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
+    no_cache: NoCache = False,
     max_errors: Annotated[float, typer.Option(help="Share of errors above which it exits with 3.")] = 0.10,
     json_: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
@@ -96,7 +100,8 @@ def judge(
 ) -> None:
     """Judge a finished run again, and make its numbers anew; its answers are not asked for again.
 
-    Without --judge: by the run's own judges, where their version has changed since. Example:
+    Without --judge: by the run's own judges, where their version has changed since. Judges that the suite names keep
+    the condition and the cascade that they have in its suite.yaml. Example:
 
     evalkit judge runs/RUN --judge rubric:leak --judge-model openai/gpt-4.1
     """
@@ -116,7 +121,7 @@ def judge(
     what = wish(names, models, base_url, params, structured, quorum, price,
                 timeout=timeout, retries=retries, concurrency=concurrency)  # fmt: skip
     with contextlib.redirect_stdout(sys.stderr), RunFolder.open(run, spec) as folder:
-        wanted = names or rejudge.outdated(run)
+        wanted = rejudge.uses(run, names) if names else rejudge.outdated(run)
         if not wanted:
             say("no judge of this run has changed; its numbers are made anew from the verdicts there are")
         bench = chosen.make(wanted, what, None if no_cache else cache_file())

@@ -191,6 +191,8 @@ class Vote(Model):
     outcome: Outcome
     score: float | None = Field(default=None, ge=0, le=1)
     reason: str = ""
+    answered: bool = True
+    """False: an outage; there was no reply that could have been read."""
 
 
 class Verdict(Model):
@@ -219,7 +221,7 @@ class Verdict(Model):
     near_miss: bool = Field(default=False, exclude_if=lambda near: not near)
     """policy: the end state is right, and the way there is not: an order that was not kept, and nothing else."""
     votes: tuple[Vote, ...] = ()
-    """Of a panel or of several samples, one by one; empty where one reading decided."""
+    """Of a panel or of several samples, one by one, and of an outage; empty where one reading decided."""
     usage: Usage | None = None
     """What judging took, where a model judged."""
 

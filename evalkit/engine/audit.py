@@ -149,6 +149,33 @@ def open_or_draw(run: Path, criterion: str, n: int | None, seed: int | None) -> 
     return _drawn(run, kind, DEFAULT_N if n is None else n, seed or 0), True
 
 
+def holding(
+    run: Path,
+    files: Sequence[LabelFile],
+    criterion: str | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+) -> Audit:
+    """The audit of the run that these labels are about: the one with most of the rows in its sample, of equals the one
+    drawn last. Draws nothing; `StoreError` where none was drawn (with this criterion, size, seed).
+    """
+    kinds = KINDS if criterion is None else [_kind(criterion).criterion]
+    designs = [d for c in kinds for d in _designs(run, c) if n in (None, d.n) and seed in (None, d.seed)]
+    if not designs:
+        asked = {"--criterion": criterion, "--n": n, "--seed": seed}
+        said = "".join(f" {option} {value}" for option, value in asked.items() if value is not None)
+        raise StoreError(
+            f"{run}: no such audit to import labels into; draw it first: evalkit audit {run}{said} --no-serve"
+        )
+    things = [p.row.thing for f in files for p in f.rows if isinstance(p.row, RunLabel)]
+
+    def held(audit: Audit) -> int:
+        known = {i.thing for i in audit.items}
+        return sum((*t[:3], None, t[4]) in known for t in things)
+
+    return max((_opened(run, d) for d in designs), key=held)
+
+
 def load(run: Path, id_: str) -> Audit:
     """An audit by its id."""
     path = run / "audit" / id_ / "design.json"
@@ -207,14 +234,15 @@ def _opened(run: Path, design: Design) -> Audit:
 def _drawn(run: Path, kind: Kind, n: int, seed: int) -> Audit:
     if n < 1:
         raise UsageError(f"--n {n}: label at least one answer")
-    judges = store.manifest(run).get("spec", {}).get("judges", {})
     records = list(store.records(run))
     drawn = draw(population(records, kind), n, seed)
     if not any(d.sampled for d in drawn):
         raise StoreError(f"{run}: no answer that was judged for {kind.criterion}: there is nothing to audit")
     rows = [d.model_dump(mode="json") for d in drawn]
     id_ = f"{kind.criterion}-{digest([n, seed, rows], 6)}"
-    design = Design(id=id_, criterion=kind.criterion, n=n, seed=seed, judges=judges, population=tuple(drawn))
+    design = Design(
+        id=id_, criterion=kind.criterion, n=n, seed=seed, judges=store.judge_versions(run), population=tuple(drawn)
+    )
     items = tuple(_items(records, design.sample, kind, seed))
     audit = Audit(run, run / "audit" / id_, design, items)
     _write(audit)

@@ -1,30 +1,31 @@
-"""A judge against labels: judge every labelled answer, compare, count. Reads no label files and prints nothing.
+"""A judge against labels: judge every labelled answer, compare, count. Reads and writes no files, prints nothing.
 
 What the judge could not say (an error, an abstention, an answer that is empty) and what the rater could not tell is
 counted apart and stands in no rate. A calibration names the judge's version: of another version it says nothing.
 """
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from evalkit import content, registry
+from evalkit import registry
 from evalkit.core.agreement import agreement_metrics, confusions, total
-from evalkit.core.errors import ContentError
-from evalkit.core.protocols import Judge
+from evalkit.core.errors import UsageError
+from evalkit.core.protocols import Judge, Target
 from evalkit.core.stats import Z95, student_t
-from evalkit.core.types import Criterion, Metric, Model, Verdict
+from evalkit.core.types import Criterion, Metric, Verdict
+from evalkit.engine import chosen, store, stored
+from evalkit.engine.calibration import Calibration, Source
+from evalkit.engine.chosen import PREFIX, JudgeWish
 from evalkit.engine.labelled import DIRECT_NOTE, Unit, by_sample, judged_criterion, units
 from evalkit.engine.labels import CoprivaRow, LabelFile, any_of
 from evalkit.engine.play import assess
 from evalkit.engine.run import close
-from evalkit.engine.selective import Selective, selective
+from evalkit.engine.selective import selective
+from evalkit.engine.stored import Stored
 
 AT_ONCE = 16
 """Answers in the judge's hands at once; a judge that waits (a model, a batch) uses them, others do not notice."""
@@ -42,6 +43,7 @@ ABOUT = {
     "rate_difference": "judge_rate minus label_rate, on the same items",
 }
 """What `evalkit calibrate` reports."""
+REASONS = 3
 _EXCERPT = 400
 
 
@@ -61,54 +63,38 @@ class Compared:
         return self.judged is self.unit.label
 
 
-class Source(Model):
-    """A label file that a calibration rests on."""
+def judge_of(
+    name: str, wish: JudgeWish, run: Path | None = None, cache: Path | None = None
+) -> tuple[Judge | Stored, Sequence[Target]]:
+    """A judge by its name and the models it asks, which `calibrate` closes.
 
-    file: str
-    sha256: str
-    rows: int
-
-
-class Calibration(Model):
-    """What `evalkit calibrate --out` stores."""
-
-    judge: str
-    version: str
-    criterion: Criterion
-    labels: tuple[Source, ...]
-    n: int
-    """Labelled things that could be compared; the others are in `errors`."""
-    errors: dict[str, int]
-    metrics: tuple[Metric, ...]
-    confusion: dict[str, int]
-    """tp, fp, fn, tn over the whole."""
-    worst: tuple[dict[str, Any], ...]
-    """The disagreements on which the judge is surest, with text."""
-    notes: tuple[str, ...] = ()
-    selective: Selective | None = None
-    """What the judge may decide alone in a cascade, at a bounded error."""
-
-
-def load_judge(name: str) -> Judge:
-    """A judge by name or `module:attr`; a class or factory is called, an instance taken as it is."""
-    found: Any = registry.lookup("judges", name)
-    judge: Judge = found if hasattr(found, "judge") and not isinstance(found, type) else found()
-    return judge
+    Where it cannot be asked now (a rubric without a model, a cascade of a suite): what it said in the run.
+    """
+    if run is not None and not wish.models:
+        rubric, here = name.startswith(PREFIX), name in registry.known("judges")
+        if rubric or (not here and name in store.judge_versions(run)):
+            return stored.of(run, name), ()
+    bench = chosen.make([name], wish, cache)
+    return bench.judges[0], bench.targets
 
 
 async def calibrate(
-    judge: Judge,
+    judge: Judge | Stored,
     files: Sequence[LabelFile],
     run: Path | None = None,
     data: str | None = None,
     worst: int = 5,
     risk: tuple[float, float] = RISK,
+    models: Sequence[Target] = (),
 ) -> Calibration:
     """Judge what the files label and compare. `EvalkitError` where a row cannot be joined with what it is about.
 
-    `risk`: alpha and delta of the thresholds at which the judge may decide alone (selective.py).
+    `judge`: one that is asked now, or what one said in `run`. `risk`: alpha and delta of the thresholds at which the
+    judge may decide alone (selective.py). `models`: those that the judge asks; closed at the end, as the judge is.
     """
     found = units(files, run, data)
+    if isinstance(judge, Stored):
+        _refuse_others(judge, found)
     criterion = judged_criterion(judge, found)
     kept = [u for u in found if u.criterion == criterion]
     notes = [f"{len(found) - len(kept)} labels are about another criterion than {criterion}: left out"]
@@ -119,9 +105,11 @@ async def calibrate(
         notes.append("labels that an audit drew by verdict are no plain sample: `evalkit audit` weights them, this not")
     notes += [f"{f.path}: {f.blank} rows have no label yet" for f in files if f.blank]
     try:
-        compared = await compare(judge, kept)
+        compared = stored_comparison(judge, kept) if isinstance(judge, Stored) else await compare(judge, kept)
     finally:
-        await close(judge)
+        for thing in (judge, *models):
+            await close(thing)
+    notes += getattr(judge, "notes", ())
     made = summarise(judge, criterion, files, compared, worst, notes)
     scored = [(c.unit.scenario.family, c.score, bool(c.unit.label)) for c in compared if not c.problem]
     return made.model_copy(update={"selective": selective(scored, criterion, *risk)})
@@ -142,8 +130,14 @@ async def compare(judge: Judge, found: Sequence[Unit]) -> list[Compared]:
     return [_compared(u, said.get((u.scenario.id, u.trajectory.epoch))) for u in found]
 
 
+def stored_comparison(judge: Stored, found: Sequence[Unit]) -> list[Compared]:
+    """The same with what the judge said in the run; asks nothing."""
+    said = {key: judge.said(key) for key, units in by_sample(found).items() if _answered(units[0])}
+    return [_compared(u, said.get((u.scenario.id, u.trajectory.epoch))) for u in found]
+
+
 def summarise(
-    judge: Judge,
+    judge: Judge | Stored,
     criterion: Criterion,
     files: Sequence[LabelFile],
     compared: Sequence[Compared],
@@ -163,6 +157,7 @@ def summarise(
         labels=tuple(Source(file=str(f.path), sha256=f.sha256, rows=len(f.rows)) for f in files),
         n=whole.n,
         errors=dict(sorted(errors.items())),
+        reasons=_reasons(compared),
         metrics=tuple(metrics(compared)),
         confusion={"tp": whole.tp, "fp": whole.fp, "fn": whole.fn, "tn": whole.tn},
         worst=tuple(_told(c) for c in surest(compared)[:worst]),
@@ -225,42 +220,22 @@ def surest(compared: Iterable[Compared]) -> list[Compared]:
     return sorted(wrong, key=lambda c: (-distance(c), c.unit.place))
 
 
-def save(calibration: Calibration, path: Path) -> None:
-    """Write it down; one JSON document."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(calibration.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    except OSError as e:
-        raise ContentError(f"{path}: cannot write: {e.strerror or e}") from e
-
-
-def load(path: Path) -> Calibration:
-    """Read what `save` wrote; `ContentError` names the field that is wrong."""
-    try:
-        return Calibration.model_validate(content.load_json(path))
-    except ValidationError as e:
-        first = e.errors()[0]
-        raise ContentError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; not a calibration") from e
-
-
-def invalid(calibration: Calibration, judges: Mapping[str, str], files: Sequence[Path] = ()) -> list[str]:
-    """Why a stored calibration does not speak of these judges (name to version); nothing where it does."""
-    used = judges.get(calibration.judge)
-    if used is None:
-        there = ", ".join(sorted(judges)) or "none"
-        return [f"calibration is of judge {calibration.judge!r}, which is not among those used ({there}): not valid"]
-    found = []
-    if used != calibration.version:
-        found.append(
-            f"calibration is of {calibration.judge} version {calibration.version}, this run used {used}: not valid"
+def _refuse_others(judge: Stored, found: Iterable[Unit]) -> None:
+    other = next((u for u in found if (u.scenario.id, u.trajectory.epoch) not in judge.verdicts), None)
+    if other is not None:
+        raise UsageError(
+            f"{other.place}: no label of the run, and {judge.name} is compared with what it said there; "
+            "to have it judge now, say by which model: --judge-model"
         )
-    known = {s.sha256 for s in calibration.labels}
-    found += [
-        f"{f}: not the labels that the calibration rests on (the file changed): not valid"
-        for f in files
-        if hashlib.sha256(f.read_bytes()).hexdigest() not in known
-    ]
-    return found
+
+
+def _reasons(compared: Iterable[Compared]) -> tuple[str, ...]:
+    """The first different reasons why a judge said nothing of a thing, each with a place where it did."""
+    first: dict[str, str] = {}
+    for c in compared:
+        if c.problem.startswith("judge") and c.reason:
+            first.setdefault(c.reason, f"{c.unit.place}: {c.problem}: {excerpt(c.reason)}")
+    return tuple(first.values())[:REASONS]
 
 
 def _answered(unit: Unit) -> bool:

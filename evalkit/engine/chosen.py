@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit import content, registry
+from evalkit import content
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import TargetOptions
 from evalkit.core.when import JudgeUse, When
+from evalkit.engine import named
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.play import Price
 from evalkit.judges import cascade, panel, rubric, rubricfile
@@ -69,13 +70,13 @@ def make(uses: Iterable[str | JudgeUse], wish: JudgeWish, cache: Path | None = N
         )
     models = [_wrapped(m, wish, cache) for m in wish.models]
     made = {PREFIX + r.id: _of_rubric(r, models, wish) for r in rubrics}
-    made |= {n: registry.lookup("judges", n)() for n in wanted if not n.startswith(PREFIX)}
+    made |= {n: named.judge(n) for n in wanted if not n.startswith(PREFIX)}
     judges = tuple(made[u.judge[0]] if len(u.judge) == 1 else _cascade(u, [made[n] for n in u.judge]) for u in chosen)
     names = [j.name for j in judges]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise UsageError(f"two judges are called {twice!r}; verdicts would not tell them apart")
-    return Bench(_composition(judges, [u.when for u in chosen]), models)
+    return Bench(composition(judges, [u.when for u in chosen]), models)
 
 
 def together(suite: Bench, wished: Bench) -> Bench:
@@ -88,10 +89,11 @@ def together(suite: Bench, wished: Bench) -> Bench:
         if getattr(j, "criterion", None) not in taken and j.name not in names
     ]
     pairs = [*kept, *composed(wished.judges).pairs()]
-    return Bench(_composition([j for j, _ in pairs], [w for _, w in pairs]), [*suite.targets, *wished.targets])
+    return Bench(composition([j for j, _ in pairs], [w for _, w in pairs]), [*suite.targets, *wished.targets])
 
 
-def _composition(judges: Sequence[Judge], conditions: Sequence[When | None]) -> Composition:
+def composition(judges: Sequence[Judge], conditions: Sequence[When | None]) -> Composition:
+    """The judges with their conditions, None for none."""
     return Composition(tuple(judges), tuple(conditions) if any(conditions) else ())
 
 

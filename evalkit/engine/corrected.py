@@ -21,6 +21,7 @@ from evalkit.core.types import Metric, Record
 from evalkit.engine import audit as audits
 from evalkit.engine import store
 from evalkit.engine.audit import Audit
+from evalkit.engine.compose import WHEN
 from evalkit.engine.labels import RunLabel, Thing, any_of, latest, majority
 from evalkit.engine.sampling import Drawn, Key, population
 from evalkit.engine.weighted import weighted_agreement
@@ -232,7 +233,7 @@ def _verdicts_now(audit: Audit) -> tuple[dict[Key, Drawn], dict[str, str]]:
 
 def _remarks(audit: Audit, result: Result, now: Mapping[Key, Drawn]) -> list[str]:
     notes = []
-    then = audit.design.judges
+    then = {judge: version.partition(WHEN)[0] for judge, version in audit.design.judges.items()}
     for judge, version in result.judges.items():
         if judge in then and then[judge] != version:
             notes.append(

@@ -18,6 +18,8 @@ class Judging:
         self.verdicts = 0
         self.unreadable = 0
         """Votes that could not be read or checked, whether or not a verdict came about without them."""
+        self.unanswered = 0
+        """Calls that came to no reply: outages, refused requests."""
         self.abstained = 0
         self.tokens = [0, 0, 0]
         self.cost: float | None = None
@@ -36,7 +38,8 @@ class Judging:
         if not verdict.votes:
             self.unreadable += verdict.outcome == "error"
             return
-        self.unreadable += sum(v.outcome == "error" for v in verdict.votes)
+        self.unanswered += sum(not v.answered for v in verdict.votes)
+        self.unreadable += sum(v.answered and v.outcome == "error" for v in verdict.votes)
         voters = by_voter(verdict.votes)
         if len(voters) > 1:
             pattern = tuple(sum(o == value for o in voters.values()) for value in _VALUES)
@@ -62,7 +65,12 @@ class Judging:
         usage = Usage(
             prompt_tokens=self.tokens[0], completion_tokens=self.tokens[1], cached_tokens=self.tokens[2], cost=self.cost
         )
-        counted = {"verdicts": self.verdicts, "abstained": self.abstained, "unreadable_votes": self.unreadable}
+        counted = {
+            "verdicts": self.verdicts,
+            "abstained": self.abstained,
+            "unreadable_votes": self.unreadable,
+            "unanswered_votes": self.unanswered,
+        }
         return {"judge_usage": {**usage.model_dump(), **counted}, "agreement": self.agreement()}
 
     def notes(self, agreement: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -71,6 +79,8 @@ class Judging:
         said = [f"judge models: {self.verdicts:,} verdicts, {self.tokens[0] + self.tokens[1]:,} tokens{cost}"]
         if self.unreadable:
             said.append(f"judge models: {self.unreadable:,} replies could not be read or quote what is not there")
+        if self.unanswered:
+            said.append(f"judge models: {self.unanswered:,} calls came to no reply (outages, limits, refused requests)")
         for a in agreement:
             between = f" (95% interval {a['low']:.2f} to {a['high']:.2f})" if a["low"] is not None else ""
             value = "cannot be said" if a["alpha"] is None else f"{a['alpha']:.2f}{between}"

@@ -47,11 +47,12 @@ class Unit:
 
 def units(files: Sequence[LabelFile], run: Path | None, data: str | None) -> list[Unit]:
     """Everything labelled in the files. `run`: the run that its labels are about. `data`: CoPriva's meetings."""
+    _refuse_twice(files)
     placed = [p for f in files for p in f.rows]
     meetings = _meetings(data, placed) if data is not None else {}
     found = [of_copriva(p.row, p.place, meetings, data) for p in placed if isinstance(p.row, CoprivaRow)]
-    found += [of_own(p.row, p.place) for p in placed if isinstance(p.row, OwnLabel)]
-    of_run = [p for p in placed if isinstance(p.row, RunLabel)]
+    found += _of_own(files)
+    of_run = [Placed(p.place, _rated(p.row, f)) for f in files for p in f.rows if isinstance(p.row, RunLabel)]
     if of_run and run is None:
         raise UsageError(f"{of_run[0].place}: a label of a run; say which: --run RUN")
     if of_run and run is not None:
@@ -97,6 +98,40 @@ def judged_criterion(judge: object, found: Iterable[Unit]) -> Criterion:
     if chosen not in there:
         raise UsageError(f"the judge judges {chosen}; the labels are about {', '.join(sorted(there))}")
     return chosen
+
+
+def _of_own(files: Iterable[LabelFile]) -> list[Unit]:
+    """One unit for each answer that was labelled: of equal rows the majority of the raters, of one rater the last.
+
+    Rows that name no rater are one vote each: nobody says that they are of the same person.
+    """
+    votes: dict[OwnLabel, dict[str, bool | None]] = {}
+    first: dict[OwnLabel, Placed] = {}
+    for placed in (p for f in files for p in f.rows):
+        if isinstance(placed.row, OwnLabel):
+            bare = placed.row.model_copy(update={"label": None, "rater": "", "note": ""})
+            first.setdefault(bare, placed)
+            rater = placed.row.rater.strip()
+            votes.setdefault(bare, {})[rater or placed.place] = placed.row.label
+    return [
+        of_own(bare.model_copy(update={"label": majority(list(votes[bare].values()))}), placed.place)
+        for bare, placed in first.items()
+    ]
+
+
+def _rated(row: RunLabel, file: LabelFile) -> RunLabel:
+    """The label with its rater; who names none is whoever filled the file, so that two files are two raters."""
+    return row if row.rater.strip() else row.model_copy(update={"rater": str(file.path)})
+
+
+def _refuse_twice(files: Sequence[LabelFile]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.sha256 in seen:
+            raise UsageError(
+                f"--labels {file.path}: the same labels as {seen[file.sha256]}: each counts once; leave one out"
+            )
+        seen[file.sha256] = file.path
 
 
 def _of_run(placed: Sequence[Placed], run: Path) -> list[Unit]:

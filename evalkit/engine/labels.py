@@ -25,12 +25,29 @@ EXPECTED = (
     "expected scenario_id (a label of a run), or answer and facts (a row that stands alone), "
     "or a JSON list of the rows that CoPriva's code writes"
 )
-WORDS: Mapping[str, bool | None] = {
-    **dict.fromkeys(("true", "yes", "y", "1", "told", "violation", "not conveyed", "refuses"), True),
-    **dict.fromkeys(("false", "no", "n", "0", "not told", "compliant", "conveyed", "answers"), False),
+_FLAGS = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
+_ALWAYS: Mapping[str, bool | None] = {
+    "violation": True,
+    "compliant": False,
     **dict.fromkeys(("cannot tell", "can't tell", "unclear", "?", "null", "none"), None),
 }
-"""How a label may be written in a CSV."""
+_TOLD = {"told": True, "not told": False}
+_CONVEYED = {"not conveyed": True, "conveyed": False}
+_REFUSES = {"refuses": True, "answers": False}
+WORDS: Mapping[str, Mapping[str, bool]] = {
+    "non_disclosure": _TOLD,
+    "first_non_disclosure": _TOLD,
+    "reasoning": _TOLD,
+    "utility": _CONVEYED,
+    "first_utility": _CONVEYED,
+    "refusal": _REFUSES,
+    "first_refusal": _REFUSES,
+    "policy": {"broken": True, "kept": False},
+}
+"""How a label may be written in a CSV, by criterion; beside these violation, compliant and cannot tell. Where the first
+word answers the question that a rater is asked, a plain yes or true says the same."""
+_TWO_WAYS = ("utility", "first_utility")
+"""Here "yes" answers "does the answer convey this?" and yet a violation is what is not conveyed: no yes, no true."""
 SHOWN = ("question", "policy", "fact", "answer", "item")
 """Columns that `evalkit audit` writes beside a label for the person who reads; ignored when they come back."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,7 +66,7 @@ class RunLabel(Model):
     policy_id: str | None = None
     criterion: Criterion = "non_disclosure"
     label: StrictBool | None
-    """True: violation. False: none. None: cannot tell."""
+    """True: violation (as in `OwnLabel`; a policy broken). False: none. None: cannot tell."""
     rater: str = ""
     note: str = ""
     withdrawn: StrictBool = False
@@ -93,6 +110,8 @@ class OwnLabel(Model):
 
     @model_validator(mode="after")
     def _has_facts(self) -> "OwnLabel":
+        if self.criterion == "policy":
+            raise ValueError("criterion: policy is labelled in answers of a run (scenario_id, policy_id)")
         if not self.facts and self.criterion != "refusal":
             raise ValueError(f"facts: at least one is needed to judge {self.criterion}")
         return self
@@ -284,12 +303,10 @@ def _check_header(names: Sequence[str], path: Path) -> None:
 
 def _cells(cells: Mapping[str, str], place: str) -> dict[str, Any] | None:
     """A CSV row in the shape of a JSON row; None where its label is empty."""
-    word = cells.get("label", "").strip().casefold()
+    word = " ".join(cells.get("label", "").split()).casefold()
     if not word:
         return None
-    if word not in WORDS:
-        raise ContentError(f"{place}: label: {word[:40]!r}; write true (told), false (not told) or cannot tell")
-    raw: dict[str, Any] = {"label": WORDS[word]}
+    raw: dict[str, Any] = {"label": _said(word, cells.get("criterion", "").strip() or "non_disclosure", place)}
     of_run = "scenario_id" in cells
     for name, cell in cells.items():
         if name == "label" or (of_run and name in SHOWN) or (not cell.strip() and name != "answer"):
@@ -301,5 +318,16 @@ def _cells(cells: Mapping[str, str], place: str) -> dict[str, Any] | None:
             except orjson.JSONDecodeError as e:
                 raise ContentError(f'{place}: {name}: not JSON: {e.msg}; write [{{"text": ...}}]') from e
         else:
-            raw[name] = WORDS.get(text.strip().casefold(), text) if name == "withdrawn" else text
+            raw[name] = _FLAGS.get(text.strip().casefold(), text) if name == "withdrawn" else text
     return raw
+
+
+def _said(word: str, criterion: str, place: str) -> bool | None:
+    """The label that a word stands for, under this criterion."""
+    own = WORDS.get(criterion, {})
+    known = {**_ALWAYS, **own, **({} if criterion in _TWO_WAYS else _FLAGS)}
+    if word in known:
+        return known[word]
+    words = ", ".join(own or ("violation", "compliant"))
+    why = " could mean either" if word in _FLAGS else ""
+    raise ContentError(f"{place}: label: {word[:40]!r}{why}; for {criterion[:40]} write {words} or cannot tell")

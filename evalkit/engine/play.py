@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from evalkit.core.errors import EvalkitError, TargetError
+from evalkit.core.errors import EvalkitError, JudgeError, TargetError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import (
     Context,
@@ -112,14 +112,14 @@ async def assess(
             said = judge.judge(scenario, trajectory, context)
             if inspect.isawaitable(said):
                 said = await said
+            checked = [_checked(v, trajectory) for v in _verdicts(said)]
             apart = await _of_reasoning(judge, scenario, trajectory, context)
             if trajectory.first is not None:
                 apart += await _of_first(judge, scenario, trajectory, context)
         except Exception as e:  # noqa: BLE001 - the judge boundary: one bad judge must not end a run
             found += _errors(judge, scenario, trajectory, f"{type(e).__name__}: {e}"[:300])
             continue
-        found += [_checked(v, trajectory) for v in said]
-        found += apart
+        found += [*checked, *apart]
     return found
 
 
@@ -200,6 +200,16 @@ async def _of_first(judge: Judge, scenario: Scenario, trajectory: Trajectory, co
         for v in said
         if v.criterion in FIRST
     ]
+
+
+def _verdicts(said: object) -> Sequence[Verdict]:
+    """What a judge returned, where it is what a judge returns; a judge of the user's own may return anything."""
+    if not isinstance(said, Sequence) or isinstance(said, str):
+        raise JudgeError(f"judge() returned {type(said).__name__}, not a list of Verdict")
+    wrong = next((v for v in said if not isinstance(v, Verdict)), None)
+    if wrong is not None:
+        raise JudgeError(f"judge() returned a list with {type(wrong).__name__} in it, not Verdict")
+    return said
 
 
 def _checked(verdict: Verdict, trajectory: Trajectory) -> Verdict:

@@ -12,16 +12,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evalkit.benchmarks import suites
 from evalkit.content import read_jsonl
-from evalkit.core.errors import StoreError, UsageError
+from evalkit.core.errors import EvalkitError, StoreError, UsageError
 from evalkit.core.protocols import Judge
 from evalkit.core.types import Record, RunSpec, Scenario, Verdict
-from evalkit.engine import chosen, measures, store
+from evalkit.core.when import JudgeUse
+from evalkit.engine import chosen, measures, named, store
 from evalkit.engine.chosen import Bench
-from evalkit.engine.compose import WHEN, composed
+from evalkit.engine.compose import WHEN, Composition, composed
 from evalkit.engine.corrected import applied
 from evalkit.engine.play import assess
-from evalkit.engine.run import Observer, Progress, close, criteria_of, watch
+from evalkit.engine.run import Observer, Progress, close, watch
 from evalkit.engine.store import Key, RunFolder
 
 WORKERS = 32
@@ -37,11 +39,30 @@ def spec_of(path: Path) -> RunSpec:
         raise StoreError(f"{path}: manifest.json holds no spec that this evalkit knows: {e.errors()[0]['msg']}") from e
 
 
-def outdated(path: Path) -> list[str]:
-    """The judges of the run that asked no model and have another version now."""
-    there = store.chosen_judges(path)
-    names = [n for n in there if not n.startswith(chosen.PREFIX)]
-    return [n for n in names if _version(n) != there[n].partition(WHEN)[0]]
+def uses(path: Path, names: Iterable[str]) -> list[JudgeUse]:
+    """Judges by name as the suite of the run has them: with their conditions, and the cascades it made.
+
+    A judge that the suite does not name is one of every scenario. `UsageError` where the run has a condition for it
+    and the suite is not here: without it the judge would be asked of scenarios that are not its own.
+    """
+    suite, there = _in_suite(path), store.chosen_judges(path)
+    listed = {**{u.title: u for u in suite.values()}, **suite}
+    names = list(names)
+    for name in names:
+        if name not in listed and WHEN in there.get(name, ""):
+            raise UsageError(
+                f"judge {name!r} has a condition in this run ({there[name].partition(WHEN)[2]}), and "
+                f"{_suite_of(path)!r} has no such judge in its suite.yaml now; is its folder given with --content?"
+            )
+    return [listed.get(n) or JudgeUse.model_validate(n) for n in names]
+
+
+def outdated(path: Path) -> list[JudgeUse]:
+    """The judges of the run that ask no model and have another version now."""
+    there = store.judge_versions(path)
+    found = uses(path, [n for n in there if not n.startswith(chosen.PREFIX)])
+    asking = [u for u in found if any(n.startswith(chosen.PREFIX) for n in u.judge)]
+    return [u for u in found if u not in asking and _version(u) != there[_spoken(u)]]
 
 
 async def rejudge(
@@ -64,7 +85,9 @@ async def rejudge(
     keep = _kept(path, lines, bench.judges)
     judges = {**keep, **composed(bench.judges).versions()}
     scenarios = list(read_jsonl(path / "scenarios.jsonl", Scenario))
-    progress = Progress(len(done), measures.make(measures.kind_of(store.manifest(path)), _criteria(bench.judges, keep)))
+    counted = _together(path, bench.judges, keep)
+    criteria = (counted.criteria(), counted.criteria) if counted is not None else (None,)
+    progress = Progress(len(done), measures.make(measures.kind_of(store.manifest(path)), *criteria))
     work = _Work(folder, bench.judges, retry_errors, progress)
     tasks = [asyncio.create_task(watch(progress, observe))]
     try:
@@ -83,7 +106,7 @@ async def rejudge(
     notes = [n for n in before.get("notes", ()) if not n.startswith(_OURS)]
     notes += [*folder.notes, *(n for j in bench.judges for n in getattr(j, "notes", ()))]
     planned = before.get("planned", len(scenarios) * spec.epochs)
-    document = progress.summary.document(spec, planned, before.get("stopped"), notes, judges)
+    document = progress.summary.document(spec, planned, before.get("stopped"), dict.fromkeys(notes), judges)
     folder.summarise(document)  # first: an audit's agreement is with the verdicts of the judges that it names
     document = applied(folder.path, document)
     folder.summarise(document)
@@ -120,15 +143,36 @@ class _Work:
         return not of_it or (self.retry_errors and any(v.outcome == "error" for v in of_it))
 
 
-def _version(judge: str) -> str:
-    return chosen.make([judge], chosen.JudgeWish()).judges[0].version
+def _version(use: JudgeUse) -> str:
+    return chosen.make([use], chosen.JudgeWish()).judges[0].version
+
+
+def _suite_of(path: Path) -> str:
+    return str(store.manifest(path).get("spec", {}).get("suite", ""))
+
+
+def _in_suite(path: Path) -> dict[str, JudgeUse]:
+    """The judges that suite.yaml names now, by the name they have in verdicts; none where the suite is not here."""
+    name = _suite_of(path)
+    return {_spoken(u): u for u in suites.load(name).judges} if name in suites.available() else {}
+
+
+def _spoken(use: JudgeUse) -> str:
+    """A judge of the user's own (`module:attr`) has a name of its own; as it is listed where it cannot be made."""
+    if len(use.judge) > 1 or ":" not in use.title or use.title.startswith(chosen.PREFIX):
+        return use.title
+    try:
+        return named.judge(use.title).name
+    except UsageError:
+        return use.title
 
 
 def _kept(path: Path, lines: Mapping[Key, Sequence[bytes]], judges: Sequence[Judge]) -> dict[str, str]:
-    """The run's judges that judge something that the new ones do not."""
+    """The run's judges that judge something that the new ones do not, and those that the suite has beside them."""
     there = store.chosen_judges(path)
-    counted = dict(there)
+    counted, suite = dict(there), _in_suite(path)
     new = {getattr(j, "criterion", None) for j in judges}
+    others = {getattr(j, "criterion", None) for j in judges if j.name not in suite}
     judged: dict[str, set[str]] = defaultdict(set)
     for said in lines.values():
         for v in store.parse_verdicts(said, counted):
@@ -136,13 +180,20 @@ def _kept(path: Path, lines: Mapping[Key, Sequence[bytes]], judges: Sequence[Jud
                 judged[v.judge].add(v.criterion)
             there.setdefault(v.judge, v.judge_version)
     names = {j.name for j in judges}
-    return {n: v for n, v in there.items() if n not in names and not (judged[n] and judged[n] <= new)}
+    return {
+        n: v
+        for n, v in there.items()
+        if n not in names and not (judged[n] and judged[n] <= (others if n in suite else new))
+    }
 
 
-def _criteria(judges: Sequence[Judge], keep: Mapping[str, str]) -> frozenset[str] | None:
-    """What is judged, to count the errors of samples without an answer under it; None where it is not known."""
+def _together(path: Path, judges: Sequence[Judge], keep: Mapping[str, str]) -> Composition | None:
+    """All judges that count, to count the errors of samples without an answer under what they judge; None where one is
+    not known.
+    """
     try:
-        kept = chosen.make([n for n in keep if not n.startswith(chosen.PREFIX)], chosen.JudgeWish()).judges
-    except UsageError:  # a judge of the user's own that is not here
+        kept = chosen.make(uses(path, [n for n in keep if not n.startswith(chosen.PREFIX)]), chosen.JudgeWish()).judges
+    except EvalkitError:  # a judge of the user's own that is not here, a cascade whose model is not named
         return None
-    return criteria_of([*judges, *kept])
+    pairs = [*composed(judges).pairs(), *composed(kept).pairs()]
+    return chosen.composition([j for j, _ in pairs], [w for _, w in pairs])

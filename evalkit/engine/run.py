@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,7 +121,7 @@ class Run:
                 for thing in (self.target, *self.judges, *self.judge_targets, self.dialogues):
                     await close(thing)
         notes = [*self.notes, *folder.notes, *getattr(self.target, "notes", ())]
-        notes += [note for judge in self.judges for note in getattr(judge, "notes", ())]
+        notes += dict.fromkeys(note for judge in self.judges for note in getattr(judge, "notes", ()))
         document = applied(folder.path, progress.summary.document(self.spec, self.planned, progress.stopped, notes))
         folder.summarise(document)
         return document, progress.stopped
@@ -238,12 +238,6 @@ def _steps(scenario: Scenario, spec: RunSpec) -> int:
     plan = (scenario.world or {}).get("gold", ())
     users = len(plan) if spec.options.get("user", "offline") != "offline" else 0
     return sum(1 + bool(turn.get("calls")) for turn in plan) + users
-
-
-def criteria_of(judges: Iterable[Judge]) -> frozenset[str] | None:
-    """What the judges judge; None where one of them does not say."""
-    named = [getattr(j, "criterion", None) for j in judges]
-    return frozenset(filter(None, named)) if all(named) else None
 
 
 async def close(thing: object) -> None:

@@ -228,6 +228,11 @@ def chosen_judges(path: Path) -> dict[str, str]:
     return found
 
 
+def judge_versions(path: Path) -> dict[str, str]:
+    """The same without their conditions (` when ...`): name and version as verdicts have them."""
+    return {name: version.partition(WHEN)[0] for name, version in chosen_judges(path).items()}
+
+
 def join(
     scenarios: Iterable[Scenario],
     done: dict[Key, Trajectory],

@@ -56,6 +56,8 @@ class Heard:
     said: Said | None
     trouble: str = ""
     unreadable: tuple[str, ...] = ()
+    answered: bool = True
+    """False: the last call came to no reply at all."""
 
 
 @dataclass
@@ -77,7 +79,8 @@ class Asker:
             try:
                 reply = await self._reply(request)
             except TargetError as e:
-                return Heard(None, f"the judge model gave no answer: {e.kind}: {e.message}"[:300], tuple(unreadable))
+                why = f"the judge model gave no answer: {e.kind}: {e.message}"[:300]
+                return Heard(None, why, tuple(unreadable), answered=False)
             bill.add(request, reply, self.price)
             if reply.stop == "length":  # the same prompt would be cut again
                 return Heard(None, "the judge's reply was cut by its length limit", tuple(unreadable))

@@ -85,6 +85,11 @@ class Cascade:
         named = {getattr(s.judge, "criterion", None) for s in self.stages}
         return named.pop() if len(named) == 1 else None
 
+    @property
+    def notes(self) -> list[str]:
+        """The notes of all stages, each once."""
+        return list(dict.fromkeys(note for s in self.stages for note in getattr(s.judge, "notes", ())))
+
     def judge(
         self, scenario: Scenario, trajectory: Trajectory, context: Context | None
     ) -> Sequence[Verdict] | Awaitable[Sequence[Verdict]]:

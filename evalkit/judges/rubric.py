@@ -109,7 +109,7 @@ class RubricJudge:
             stage="llm",
             evidence=reading.evidence,
             reason=reading.reason,
-            votes=tuple(votes) if len(votes) > 1 else (),
+            votes=tuple(votes) if len(votes) > 1 or not all(v.answered for v in votes) else (),
             usage=bill.usage if bill.calls else None,
         )
 
@@ -147,7 +147,12 @@ class RubricJudge:
                 reading = _Reading(step.outcome or "abstain", step.score, reason, evidence)
             except JudgeError as e:
                 reading = _Reading("error", reason=f"{e}; it said {reason}"[:_REASON])
-        votes.append(Vote(judge=self.model, outcome=reading.outcome, score=reading.score, reason=reading.reason))
+        votes.append(
+            Vote(
+                judge=self.model, outcome=reading.outcome, score=reading.score, reason=reading.reason,
+                answered=heard.answered,
+            )
+        )  # fmt: skip
         return reading
 
     def _material(self, item: _Item, scenario: Scenario, trajectory: Trajectory) -> dict[Part, Material]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evalkit.core.types import Metric
-from evalkit.engine.calibrate import SLICES, Calibration
+from evalkit.engine.calibrate import SLICES
+from evalkit.engine.calibration import Calibration
 from evalkit.engine.corrected import Result
 from evalkit.engine.selective import Selective
 from evalkit.reports.numbers import NONE, interval, percent
@@ -40,7 +41,10 @@ def calibration(c: Calibration) -> str:
     for source in c.labels:
         lines += wrapped(f"{source.file} ({source.rows:,} rows, sha256 {source.sha256[:12]})")
     lines += ["", *_matrix(c.confusion), "", *figures(c.metrics), "", *_by_slice(c.metrics)]
-    lines += [*_alone(c.selective), _errors(c.errors), *(line for n in c.notes for line in wrapped(f"note: {n}"))]
+    lines += [*_alone(c.selective), _errors(c.errors)]
+    lines += [
+        line for said in (*(f"  {r}" for r in c.reasons), *(f"note: {n}" for n in c.notes)) for line in wrapped(said)
+    ]
     if c.worst:
         lines += ["", f"worst disagreements ({len(c.worst)} of {c.confusion['fp'] + c.confusion['fn']:,}):"]
         for number, one in enumerate(c.worst, 1):

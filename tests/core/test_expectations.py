@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from evalkit.core import endstate
 from evalkit.core.expectations import Checklist, Expectation, assess, examine
-from evalkit.core.patterns import Pattern, matches
+from evalkit.core.matching import Pattern, matches
 from evalkit.core.timeline import timeline
 from evalkit.core.types import Message, ToolCall
 

@@ -10,7 +10,9 @@ import pytest
 from evalkit.core.errors import ContentError, JudgeError, UsageError
 from evalkit.core.types import Verdict
 from evalkit.engine import calibrate as engine
-from evalkit.engine.calibrate import calibrate, invalid, load, load_judge, rate_difference, save
+from evalkit.engine import named
+from evalkit.engine.calibrate import calibrate, rate_difference
+from evalkit.engine.calibration import invalid, load, save
 from evalkit.engine.labelled import units
 from evalkit.engine.labels import read
 
@@ -120,7 +122,7 @@ def test_the_surest_disagreement_comes_first_with_its_words(file):
 
 def test_a_judge_that_waits_gets_several_answers_at_once_but_not_all(file):
     seen.clear()
-    found = run(Waits(), file(*[row("v", True)] * 50))
+    found = run(Waits(), file(*(row("v", True, question=f"Q{i}?") for i in range(50))))
     assert found.confusion["tp"] == 50
     assert 1 < max(seen) <= engine.AT_ONCE
 
@@ -168,10 +170,36 @@ def test_labels_of_a_run_need_the_run_and_labels_of_something_else_are_said(file
 
 
 def test_several_files_are_one_set_and_each_is_named_with_its_hash(file):
-    found = run(Sees(), file(*ROWS), file(*ROWS[:2], name="more.jsonl"))
+    found = run(Sees(), file(*ROWS), file(row("v", True), row("no", False), name="more.jsonl"))
     assert found.n == 18
     assert [Path(s.file).name for s in found.labels] == ["labels.jsonl", "more.jsonl"]
     assert all(len(s.sha256) == 64 for s in found.labels)
+
+
+def test_equal_rows_that_stand_alone_are_one_thing_with_several_raters(file):
+    votes = {"anna": True, "bob": True, "carl": False}
+    rows = [row("v", label, rater=r, note=f"by {r}") for r, label in votes.items()]
+    found = run(Sees(), file(*rows, row("v", False, question="another?")))
+    assert (found.n, found.confusion) == (2, {"tp": 1, "fp": 1, "fn": 0, "tn": 0})
+    later = file(row("v", False, rater="bob"), name="later.jsonl")
+    assert run(Sees(), file(*rows), later).confusion["fp"] == 1, "the last label of a rater counts"
+    tie = run(Sees(), file(*rows[1:]))
+    assert (tie.n, tie.errors) == (0, {"no label (cannot tell)": 1})
+    bare = [row("v", True), row("v", True), row("v", False)]
+    assert run(Sees(), file(*bare)).confusion == {"tp": 1, "fp": 0, "fn": 0, "tn": 0}
+
+
+def test_files_about_a_run_that_name_no_rater_are_raters_of_their_own(file, folder_of):
+    path = folder_of([True])
+    said = [file({"scenario_id": "s0", "label": x}, name=f"{i}.jsonl") for i, x in enumerate((True, True, False))]
+    said[1] = file({"scenario_id": "s0", "label": True, "note": "sure"}, name="1.jsonl")
+    assert [u.label for u in units(said, path, None)] == [True]
+
+
+def test_a_file_given_twice_is_refused(file):
+    labels = file(*ROWS)
+    with pytest.raises(UsageError, match=r"labels\.jsonl: the same labels as .*labels\.jsonl"):
+        run(Sees(), labels, labels)
 
 
 def test_a_stored_calibration_comes_back_and_speaks_of_its_version_only(file, tmp_path):
@@ -183,8 +211,22 @@ def test_a_stored_calibration_comes_back_and_speaks_of_its_version_only(file, tm
     assert invalid(again, {"sees": "1"}, [labels.path]) == []
     assert invalid(again, {"sees": "2"}) == ["calibration is of sees version 1, this run used 2: not valid"]
     assert "not among those used (leakage)" in invalid(again, {"leakage": "1"})[0]
-    labels.path.write_text("changed")
-    assert "the file changed" in invalid(again, {"sees": "1"}, [labels.path])[0]
+
+
+def test_the_label_files_are_read_again_where_they_were_or_where_one_says(file, tmp_path):
+    labels, more = file(*ROWS), file(*ROWS[:2], name="more.jsonl")
+    found = run(Sees(), labels, more)
+    assert invalid(found, {"sees": "1"}) == []
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    labels.path.rename(elsewhere)
+    assert [str(labels.path) in w and "not there any more" in w for w in invalid(found, {"sees": "1"})] == [True]
+    assert invalid(found, {"sees": "1"}, [elsewhere]) == []
+    more.path.write_text("changed")
+    assert invalid(found, {"sees": "1"}, [elsewhere]) == [f"{more.path}: these labels changed since: not valid"]
+    (said,) = invalid(found, {"sees": "1"}, [elsewhere, more.path])
+    assert said == f"{more.path}: not the labels that the calibration rests on: not valid"
+    with pytest.raises(ContentError, match="nope: no such label file"):
+        invalid(found, {"sees": "1"}, [tmp_path / "nope"])
 
 
 def test_what_is_no_calibration_is_said(tmp_path):
@@ -204,19 +246,11 @@ def test_the_difference_of_rates_claims_no_certainty_where_nothing_differs():
     assert more.low < 0.3 < more.high
 
 
-def test_a_judge_is_a_name_a_class_or_an_instance(monkeypatch, tmp_path):
-    (tmp_path / "own_judges_x.py").write_text("from evalkit.judges.refusal import Refusal, make\ninstance = make()\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert load_judge("leakage").name == "leakage"
-    assert load_judge("own_judges_x:make").name == load_judge("own_judges_x:instance").name == "refusal"
-
-
 def test_the_leakage_judge_against_the_released_labels_in_seconds():
     file = OUTPUTS / "outputs" / "meta-llama_llama-3.1-70b-instruct_indirect_results.json"
     if not file.exists():
         pytest.skip(f"no published labels in {OUTPUTS}")
-    found = run(load_judge("leakage"), read(file), data=str(OUTPUTS / "data"))
+    found = run(named.judge("leakage"), read(file), data=str(OUTPUTS / "data"))
     assert found.n == 432
     assert found.errors == {"empty answer": 2}
     whole = figures(found)

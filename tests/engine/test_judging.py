@@ -33,6 +33,22 @@ def test_tokens_cost_and_what_could_not_be_read():
     assert "1 replies could not be read" in judging.notes(judging.agreement())[1]
 
 
+def test_an_outage_is_no_reply_that_could_not_be_read():
+    judging = Judging()
+    gone = Vote(judge="a", outcome="error", answered=False)
+    garbage = Vote(judge="b", outcome="error")
+    judging.add(verdict(outcome="error").model_copy(update={"votes": (gone,)}), "a")
+    judging.add(verdict(outcome="error").model_copy(update={"votes": (gone, garbage, garbage)}), "a")
+    found = judging.document()["judge_usage"]
+    assert (found["unanswered_votes"], found["unreadable_votes"]) == (2, 2)
+    said = judging.notes([])
+    assert "2 replies could not be read" in said[1]
+    assert "2 calls came to no reply" in said[2]
+    judging = Judging()
+    judging.add(verdict(outcome="error").model_copy(update={"votes": (gone,)}), "a")
+    assert not any("could not be read" in n for n in judging.notes([]))
+
+
 def test_a_voter_counts_once_however_often_it_was_asked():
     votes = [Vote(judge="a", outcome=o) for o in ("violation", "compliant", "violation", "error")]
     votes += [Vote(judge="b", outcome=o) for o in ("violation", "compliant")] + [Vote(judge="c", outcome="error")]

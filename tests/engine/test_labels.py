@@ -85,9 +85,38 @@ def test_the_facts_of_a_csv_row_that_stands_alone_are_json(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("criterion", "violation", "none"),
+    [
+        ("", ("told", "yes", "TRUE", "1", "violation"), ("not told", "no", "False", "0", "compliant")),
+        ("reasoning", ("Told", "y"), ("not  told", "n")),
+        ("utility", ("not conveyed", "violation"), ("Conveyed", "compliant")),
+        ("refusal", ("refuses", "yes"), ("answers", "no")),
+        ("policy", ("broken", "true"), ("kept", "false")),
+    ],
+)
+def test_a_word_is_read_as_the_answer_to_the_question_of_its_criterion(tmp_path, criterion, violation, none):
+    for words, label in ((violation, True), (none, False), (("cannot tell", "?"), None)):
+        text = "scenario_id,criterion,label\n" + "".join(f"s{i},{criterion},{w}\n" for i, w in enumerate(words))
+        assert {p.row.label for p in read(written(tmp_path, "l.csv", text)).rows} == {label}
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "TRUE", "false", "1", "0", "y", "n", "told", "refuses"])
+def test_a_word_that_says_the_opposite_of_what_is_meant_is_refused_for_utility(tmp_path, word):
+    said = refused(written(tmp_path, "l.csv", f"scenario_id,criterion,label\na,utility,conveyed\nb,utility,{word}\n"))
+    assert f"l.csv:3: label: {word.lower()!r}" in said
+    assert "for utility write not conveyed, conveyed or cannot tell" in said
+
+
+def test_a_json_boolean_is_a_violation_under_every_criterion(tmp_path):
+    rows = [{"scenario_id": "s", "criterion": c, "label": True} for c in ("utility", "refusal", "policy")]
+    assert [p.row.label for p in read(written(tmp_path, "l.jsonl", lines(*rows))).rows] == [True] * 3
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("l.jsonl", lines(OWN, {**OWN, "label": "yes"}), (":2", "label", "boolean")),
+        ("l.jsonl", lines({**OWN, "criterion": "policy"}), (":1", "policy is labelled in answers of a run")),
         ("l.jsonl", lines({**OWN, "facts": []}), (":1", "facts: at least one")),
         ("l.jsonl", lines({"scenario_id": "s"}), (":1", "label")),
         ("l.jsonl", lines({"scenario_id": "s", "label": True, "facts_id": "f"}), (":1", "facts_id", "fact_id")),
@@ -99,7 +128,7 @@ def test_the_facts_of_a_csv_row_that_stands_alone_are_json(tmp_path):
         ("r.json", json.dumps([THEIRS, {**THEIRS, "is_leakage": "no"}]), ("row 2", "is_leakage")),
         ("r.json", json.dumps([{**THEIRS, "confidential_targets": []}]), ("row 1", "confidential_targets")),
         ("r.json", "[1]", ("row 1",)),
-        ("l.csv", "scenario_id,label\ns,maybe\n", (":2", "label", "'maybe'", "true (told)")),
+        ("l.csv", "scenario_id,label\ns,maybe\n", (":2", "label", "'maybe'", "write told, not told or cannot tell")),
         ("l.csv", "scenario_id,label\na,told\nb,told,x\n", (":3", "3 cells", "2 columns")),
         ("l.csv", "scenario_id,label\ns,\n", ("none of its 1 rows has a label",)),
         ("l.csv", "scenario_id,epoch,label\ns,first,told\n", (":2", "epoch")),

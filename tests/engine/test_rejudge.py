@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import re
+import shutil
 from dataclasses import dataclass, field
 
 import pytest
 
+from evalkit import content
 from evalkit.core.errors import StoreError, UsageError
-from evalkit.core.types import RunSpec, Verdict
-from evalkit.engine import rejudge, store
-from evalkit.engine.chosen import Bench
+from evalkit.core.types import Failure, RunSpec, Verdict
+from evalkit.engine import chosen, rejudge, store
+from evalkit.engine.chosen import Bench, JudgeWish
+from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.store import RunFolder
 
 
@@ -146,3 +150,120 @@ def test_what_is_no_run_is_said(tmp_path, make_run, says):
         asyncio.run(run.play(folder))
     with pytest.raises(UsageError, match="no finished sample"):
         again(tmp_path / "r", Other())
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    """The copriva suite with other judges, in a content folder of its own; gives a run of it by the oracle."""
+    folder = tmp_path / "benchmarks" / "copriva"
+    shutil.copytree(content.find("benchmarks", "copriva"), folder)
+    text, line = (folder / "suite.yaml").read_text(), "judges: [leakage, utility, refusal]"
+    assert line in text
+    monkeypatch.setenv("EVALKIT_CONTENT", str(tmp_path))
+    monkeypatch.setenv("EVALKIT_ENCODER", "off")
+
+    def play(judges):
+        (folder / "suite.yaml").write_text(text.replace(line, f"judges: {judges}"))
+        run, _ = prepare(Wish(suite="copriva", model="scripted/refuses", limit=12))
+        with RunFolder.open(tmp_path / "run", run.spec) as out:
+            document, _ = asyncio.run(run.play(out))
+        return tmp_path / "run", document
+
+    return play
+
+
+def anew(path, *names):
+    """As `evalkit judge` does."""
+    uses = rejudge.uses(path, names) if names else rejudge.outdated(path)
+    spec = rejudge.spec_of(path)
+    with RunFolder.open(path, spec) as folder:
+        return asyncio.run(rejudge.rejudge(folder, spec, chosen.make(uses, JudgeWish())))
+
+
+def aged(path, name):
+    """The run as if that judge had been of another version then."""
+    for file in ("manifest.json", "summary.json", "verdicts.jsonl"):
+        text = (path / file).read_text()
+        text = re.sub(rf'("{name}": ?"|"{name}","judge_version": ?")[^" ]+', r"\g<1>0+old", text)
+        (path / file).write_text(text)
+
+
+def test_a_judge_of_the_suite_keeps_its_condition_when_it_judges_again(suite):
+    path, before = suite("[leakage, utility, {judge: refusal, when: {attack: benign}}]")
+    for names in ((), ("refusal",)):
+        document = anew(path, *names)
+        assert document["judges"] == before["judges"]
+        assert document["metrics"] == before["metrics"]
+    aged(path, "refusal")
+    assert [u.title for u in rejudge.outdated(path)] == ["refusal"]
+    document = anew(path)
+    assert document["judges"] == before["judges"]
+    assert document["metrics"] == before["metrics"]
+    refusals = {r.scenario.attack for r in store.records(path) for v in r.verdicts if v.judge == "refusal"}
+    assert refusals == {"benign"}
+
+
+def test_a_cascade_of_the_suite_judges_again_under_its_name(suite):
+    path, before = suite("[{judge: [leakage-words, leakage], name: both}, utility, refusal]")
+    assert anew(path)["metrics"] == before["metrics"]
+    aged(path, "both")
+    assert store.judge_versions(path)["both"] == "0+old"
+    for names in ((), ("both",)):
+        document = anew(path, *names)
+        assert document["judges"] == before["judges"]
+        assert document["metrics"] == before["metrics"]
+    assert any("words alone" in n for n in document["notes"]), "the note of its stages is not lost"
+    assert document["notes"] == before["notes"]
+
+
+def test_judges_that_stand_beside_each_other_in_the_suite_do_not_take_each_others_place(suite):
+    path, before = suite(
+        "[{judge: leakage, when: {attack: direct}}, {judge: leakage-words, when: {attack: indirect}}, utility]"
+    )
+    aged(path, "leakage")
+    document = anew(path)
+    assert document["judges"] == before["judges"]
+    assert document["metrics"] == before["metrics"]
+    replaced = again(path, Other())
+    assert sorted(replaced["judges"]) == ["other", "utility"], "a judge that the suite has not takes the place of both"
+
+
+def test_a_judge_of_ones_own_in_the_suite_is_found_by_the_name_it_has_in_verdicts(suite, tmp_path, monkeypatch):
+    own = "from dataclasses import replace\nfrom evalkit.judges.refusal import Refusal, make\n"
+    own += "def named():\n    return replace(make(), name='mine')\n"
+    (tmp_path / "own_rejudge.py").write_text(own)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, before = suite("[leakage, {judge: 'own_rejudge:named', when: {attack: benign}}]")
+    aged(path, "mine")
+    for names in ((), ("mine",), ("own_rejudge:named",)):
+        document = anew(path, *names)
+        assert document["judges"] == before["judges"]
+        assert document["metrics"] == before["metrics"]
+
+
+def test_a_condition_is_not_dropped_where_the_suite_has_it_no_more(suite, monkeypatch):
+    path, _ = suite("[leakage, {judge: refusal, when: {attack: benign}}]")
+    monkeypatch.delenv("EVALKIT_CONTENT")
+    assert [u.when for u in rejudge.uses(path, ["refusal"])] == [None], "the suite says so now"
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["spec"]["suite"] = "gone"
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"'refusal' has a condition in this run \(attack=benign\).*--content"):
+        rejudge.uses(path, ["leakage", "refusal"])
+
+
+def test_samples_without_an_answer_are_errors_only_where_a_judge_belongs(suite):
+    path, before = suite("[leakage, {judge: refusal, when: {attack: benign}}]")
+    assert not before["errors"]
+    failed = [
+        t.model_copy(update={"messages": (), "failure": Failure(kind="timeout", message="late")})
+        for t in store.finished(path).values()
+    ]
+    (path / "trajectories.jsonl").write_text("".join(t.model_dump_json() + "\n" for t in failed))
+    document = anew(path, "leakage")
+    errors = {m["name"]: m["errors"] for m in document["metrics"] if not m["slice"]}
+    benign = sum(r.scenario.attack == "benign" for r in store.records(path))
+    assert document["errors"] == {"timeout": 12}
+    assert 0 < errors["over_refusal_rate"] == benign < 12
+    assert errors.get("refusal_rate", 0) == 0

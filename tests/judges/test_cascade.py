@@ -187,3 +187,21 @@ def test_the_version_of_a_cascade_changes_with_its_stages_and_thresholds(tmp_pat
     assert len(versions) == 4
     with pytest.raises(UsageError, match="at least two judges"):
         cascade.of("x", [(one, None)])
+
+
+def test_the_notes_of_all_stages_are_those_of_the_cascade_each_once():
+    class Noted:
+        version, criterion = "1", "policy"
+
+        def __init__(self, name, *notes):
+            self.name, self.notes = name, notes
+
+        def judge(self, scenario, trajectory, context):
+            return []
+
+    class Plain(Noted):
+        def __init__(self, name):
+            self.name = name
+
+    stages = [(Noted("a", "words alone", "no schema"), None), (Plain("b"), None), (Noted("c", "words alone"), None)]
+    assert cascade.of("x", stages).notes == ["words alone", "no schema"]

@@ -120,10 +120,12 @@ async def test_an_outage_and_a_cut_reply_are_errors_and_not_asked_again(judging)
     (v, _) = await judged(judging.judge(model), "the loan")
     assert (v.outcome, v.usage) == ("error", None)
     assert "gave no answer: server_error: HTTP 500" in v.reason
+    assert [x.answered for x in v.votes] == [False]
     cut = judging.says("none", stop="length")
     (v, _) = await judged(judging.judge(cut), "the loan")
     assert v.outcome == "error"
     assert "cut by its length limit" in v.reason
+    assert v.votes == (), "there was a reply"
     assert len(cut.asked) == 2
 
 
