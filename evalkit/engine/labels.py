@@ -46,7 +46,7 @@ WORDS: Mapping[str, Mapping[str, bool]] = {
 }
 """How a label may be written in a CSV, by criterion; beside these violation, compliant and cannot tell."""
 _PLAIN = ("non_disclosure", "first_non_disclosure", "reasoning", "refusal", "first_refusal")
-"""Here "yes" answers the question that a rater is asked, and is a violation. "Yes, it is conveyed" and "yes, it is kept"
+"""Here "yes" answers the question that a rater is asked: a violation. "Yes, it is conveyed" and "yes, it is kept"
 are none: under the other criteria a plain yes or true is refused."""
 SHOWN = ("question", "policy", "fact", "answer", "item")
 """Columns that `evalkit audit` writes beside a label for the person who reads; ignored when they come back."""
