@@ -29,8 +29,8 @@ _PARTICIPLES = """
 _IRREGULAR = dict(pair.split(":") for pair in _PARTICIPLES.split())
 _DOUBLED = re.compile(r"(?:[^aeiou]|^|qu)[aeiou][bdgklmnprt]$")
 _STRESSED = frozenset(
-    {"admit", "begin", "cancel", "commit", "equip", "forbid", "forget", "format", "occur", "permit", "prefer", "quit", "refer",
-     "rerun", "reset", "submit", "transfer", "unset", "upset"}
+    {"admit", "begin", "cancel", "commit", "equip", "forbid", "forget", "format", "occur", "permit", "prefer", "quit",
+     "refer", "rerun", "reset", "submit", "transfer", "unset", "upset"}
 )  # fmt: skip
 """Verbs of several syllables that double their last letter all the same."""
 _OPERATORS = {

@@ -1,8 +1,8 @@
 """Measures the baselines on the labelled published sets: `python tests/guardrails/measure_baselines.py [folder]`.
 
 Five folds with whole groups held out; R-Judge also by record, SOPBench also by domain and where the goal was tried (its
-hard subset). Prints Markdown tables for benchmarks/policyguard/CARD.md; ships neither data nor weights. The measures and
-their intervals are those of `evalkit run --suite policyguard`.
+hard subset). Prints Markdown tables for benchmarks/policyguard/CARD.md; ships neither data nor weights. The measures
+and their intervals are those of `evalkit run --suite policyguard`.
 """
 
 import sys
