@@ -154,3 +154,20 @@ def test_a_summary_of_a_detector_that_was_lost_is_counted_anew(played):
         (path / "summary.json").write_bytes(saved)
     assert run.detects
     assert run.metric("accuracy").value == 1.0
+
+
+@pytest.fixture
+def page(played, tmp_path):
+    """Three runs, of which one is of prefixes and stands in a table of its own."""
+    return html.write(
+        [played("rules"), played("scripted/flags-all"), played("rules", task="prefix")], tmp_path / "r.html"
+    )
+
+
+async def test_no_table_is_wider_than_the_page_on_any_screen(page, browser):
+    async with browser() as tab:
+        for width in (1400, 1000, 390):
+            await tab.size(width, 900, mobile=width < 500)
+            await tab.open(page.as_uri())
+            assert await tab.js("document.documentElement.scrollWidth <= innerWidth"), width
+        assert tab.logged == []
