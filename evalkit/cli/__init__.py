@@ -274,6 +274,7 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
         return INTERRUPTED
     if document["error_share"] > max_errors:
         say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+        say(console.an_error(path))
         return ERRORS
     metrics = [Metric.model_validate(m) for m in document["metrics"]]
     failed = [f for f in (gate.failed(metrics) for gate in gates) if f]

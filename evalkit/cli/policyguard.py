@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.core.errors import UsageError
+
 if TYPE_CHECKING:
     from evalkit.benchmarks.policyguard.shards import Tally
     from evalkit.benchmarks.policyguard.shortcuts import Finding
@@ -33,7 +35,9 @@ def generate(
     check_shortcuts: Annotated[
         bool,
         typer.Option(
-            "--check-shortcuts", help="Fit classifiers that see only half of a pair; exit with 1 where one passes 0.58."
+            "--check-shortcuts",
+            help="Fit classifiers that see only half of a pair; exit with 1 where one passes 0.58 (on 5,000 test pairs "
+            "or more: below, chance does).",
         ),
     ] = False,
     json_: Annotated[
@@ -50,6 +54,8 @@ def generate(
 
     started = perf_counter()
     chosen = [d.strip() for d in domains.split(",") if d.strip()]
+    if domains and not chosen:
+        raise UsageError(f"--domains {domains!r}: names of domains with commas between them, as in shopping,forum")
     told = shards.write(out, n, seed, chosen, workers, _progress(n))
     took = perf_counter() - started
     findings: list[Finding] = []
@@ -64,7 +70,7 @@ def generate(
         typer.echo(orjson.dumps(document).decode())
     else:
         typer.echo(_table(document))
-    if any(f.accuracy > shortcuts.LIMIT for f in findings):
+    if any(f.accuracy > shortcuts.LIMIT and f.n >= shortcuts.ENOUGH for f in findings):
         raise typer.Exit(GATE)
 
 
@@ -92,6 +98,8 @@ def _document(
 
 
 def _table(document: dict[str, Any]) -> str:
+    from evalkit.benchmarks.policyguard.shortcuts import ENOUGH, LIMIT
+
     rate = document["seconds"] and document["n"] / document["seconds"]
     lines = [
         f"{document['file']}: {document['n']:,} pairs, {document['violations'] / document['n']:.1%} violations, "
@@ -105,6 +113,8 @@ def _table(document: dict[str, Any]) -> str:
     if "shortcuts" in document:
         lines.append(f"\n{'what a classifier sees':<22}{'accuracy':>10}{'AUROC':>8}")
         lines += [f"  {f['name']:<20}{f['accuracy']:>10.3f}{f['auroc']:>8.3f}" for f in document["shortcuts"]]
+        if (n := document["shortcuts"][0]["n"]) < ENOUGH:
+            lines.append(f"{n:,} test pairs are too few to hold these to {LIMIT}: chance moves them by more; --n 25000")
     if "near_duplicates" in document:
         near = document["near_duplicates"]
         lines.append(

@@ -59,7 +59,8 @@ class Each:
         """
         live = self._live
         shown = [key for key in domain if key not in live]
-        if not (shown or shared or by_key or self._due or self._due_turn):
+        late = i >= self._unseen.due or event.turn >= self._unseen.due_turn
+        if not (shown or shared or by_key or late or self._due or self._due_turn):
             return False
         for key in (*by_key, *shown):
             if key not in self._machines:
@@ -71,7 +72,7 @@ class Each:
                 due, due_turn = machine.due, machine.due_turn
                 machine.advance(i, event, shared | by_key.get(key, 0))
                 self._time(key, machine, due, due_turn)
-        if shared or i >= self._unseen.due or event.turn >= self._unseen.due_turn:
+        if shared or late:  # also before any tuple has shown: one that shows later is too late for what was due by now
             if not self._unseen.done:
                 self._unseen.advance(i, event, shared)
             self._touched = True

@@ -12,67 +12,26 @@ from typing import Any
 from evalkit.core.rules import Act, Acts, Condition, Ref, Tag, Within
 from evalkit.core.values import Path
 
-_IRREGULAR = dict(
-    pair.split(":")
-    for pair in [
-        "be:been",
-        "become:become",
-        "begin:begun",
-        "book:booked",
-        "bring:brought",
-        "build:built",
-        "buy:bought",
-        "choose:chosen",
-        "come:come",
-        "do:done",
-        "draw:drawn",
-        "find:found",
-        "forget:forgotten",
-        "get:got",
-        "give:given",
-        "go:gone",
-        "have:had",
-        "hide:hidden",
-        "hold:held",
-        "keep:kept",
-        "know:known",
-        "leave:left",
-        "lend:lent",
-        "let:let",
-        "log:logged",
-        "make:made",
-        "meet:met",
-        "open:opened",
-        "overwrite:overwritten",
-        "pay:paid",
-        "put:put",
-        "read:read",
-        "repay:repaid",
-        "reset:reset",
-        "rewrite:rewritten",
-        "run:run",
-        "say:said",
-        "see:seen",
-        "sell:sold",
-        "send:sent",
-        "set:set",
-        "show:shown",
-        "shut:shut",
-        "speak:spoken",
-        "spend:spent",
-        "split:split",
-        "submit:submitted",
-        "take:taken",
-        "tell:told",
-        "think:thought",
-        "undo:undone",
-        "upset:upset",
-        "withdraw:withdrawn",
-        "write:written",
-    ]
-)
+_PARTICIPLES = """
+    be:been become:become begin:begun bend:bent bid:bid bind:bound book:booked break:broken bring:brought
+    build:built buy:bought catch:caught choose:chosen come:come cut:cut deal:dealt do:done draw:drawn drive:driven
+    eat:eaten fall:fallen feel:felt find:found fly:flown forbid:forbidden forget:forgotten forgive:forgiven
+    freeze:frozen get:got give:given go:gone have:had hear:heard hide:hidden hit:hit hold:held hurt:hurt keep:kept
+    know:known lay:laid lead:led leave:left lend:lent let:let log:logged lose:lost make:made mean:meant meet:met
+    open:opened override:overridden oversee:overseen overwrite:overwritten pay:paid put:put quit:quit read:read
+    rebuild:rebuilt redo:redone repay:repaid rerun:rerun resell:resold resend:resent reset:reset rewrite:rewritten
+    ride:ridden rise:risen run:run say:said see:seen sell:sold send:sent set:set shake:shaken show:shown shut:shut
+    speak:spoken speed:sped spend:spent split:split spread:spread stand:stood steal:stolen stick:stuck strike:struck
+    submit:submitted sweep:swept take:taken teach:taught tell:told think:thought throw:thrown understand:understood
+    undo:undone unfreeze:unfrozen unset:unset upset:upset wake:woken wear:worn win:won wind:wound withdraw:withdrawn
+    write:written
+"""
+_IRREGULAR = dict(pair.split(":") for pair in _PARTICIPLES.split())
 _DOUBLED = re.compile(r"(?:[^aeiou]|^|qu)[aeiou][bdgklmnprt]$")
-_STRESSED = frozenset({"transfer", "refer", "prefer", "occur", "commit", "admit", "permit", "submit", "cancel"})
+_STRESSED = frozenset(
+    {"admit", "begin", "cancel", "commit", "equip", "forbid", "forget", "format", "occur", "permit", "prefer", "quit",
+     "refer", "rerun", "reset", "submit", "transfer", "unset", "upset"}
+)  # fmt: skip
 """Verbs of several syllables that double their last letter all the same."""
 _OPERATORS = {
     "=": "is {}", "!=": "is not {}", "<": "is less than {}", "<=": "is at most {}", ">": "is more than {}",

@@ -24,6 +24,8 @@ def fitted(target: Target, suite: str, options: Mapping[str, str], data: str | N
         same = protocol != "standard"
         return target, [f"protocol {protocol} changes nothing for {target.name}: it is not fitted here"] if same else []
     examples = _examples(suite, options, chosen, data)
+    if not examples and protocol == "folds":
+        raise UsageError(f"{target.name} learns from labelled scenarios, and {data or f'suite {suite!r}'} has none")
     if not examples:
         raise UsageError(
             f"{target.name} is fitted on labelled scenarios of split 'train', and there are none in "

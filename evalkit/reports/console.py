@@ -4,9 +4,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TextIO
 
+from evalkit.engine import store
 from evalkit.engine.run import Plan, Progress
+from evalkit.reports.tables import plain
 
 PLAIN_EVERY = 5.0
 """Seconds between plain lines."""
@@ -126,3 +129,14 @@ def _short(n: int) -> str:
         if n >= size:
             return f"{n / size:.1f} {letter}"
     return str(n)
+
+
+def an_error(path: Path) -> str:
+    """One of the errors of a run, in its own words."""
+    for record in store.records(path):
+        failure = record.trajectory.failure
+        reasons = [v.reason for v in record.verdicts if v.outcome == "error"]
+        if failure is not None or reasons:
+            why = failure.message if failure is not None else reasons[0]
+            return f"for example {plain(record.scenario.id)}: {plain(why)[:300]}"
+    return f"see {path}"

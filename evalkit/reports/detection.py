@@ -77,7 +77,9 @@ def warnings(run: Run) -> list[str]:
         found.append(f"only {accuracy.n} examples decided")
     if accuracy.abstained > 0.1 * (accuracy.n + accuracy.abstained):
         found.append(f"{accuracy.abstained:,} examples left open: accuracy speaks of the easier rest")
-    if accuracy.n and not seen(run.metric("auroc")):
+    if run.metric("base_rate").value in (0, 1):
+        found.append("all labels are the same: nothing says how well the two are told apart")
+    elif accuracy.n and not seen(run.metric("auroc")):
         found.append("no probability for every example: no AUROC, recall at an FPR or calibration")
     return found
 
@@ -121,13 +123,13 @@ def _by(run: Run, key: str) -> list[str]:
         return []
     lines = [
         "",
-        f"{BY[key]:26.25}{'balanced':>10}{'accuracy':>10}{'95% interval':>17}{'majority':>10}{'F1':>8}{'n':>9}",
+        f"{BY[key]:30.29}{'balanced':>10}{'accuracy':>10}{'95% interval':>17}{'majority':>10}{'F1':>8}{'n':>9}",
     ]
     for value in sorted(values, key=_order):
         of = [run.metric(name, {key: value}) for name in ("balanced_accuracy", "accuracy", "f1")]
         constant = run.metric("accuracy", {key: value, "baseline": "majority"})
         lines.append(
-            f"{plain(value).replace('_', ' '):26.25}{percent(of[0].value):>10}{percent(of[1].value):>10}"
+            f"{plain(value).replace('_', ' '):30.29}{percent(of[0].value):>10}{percent(of[1].value):>10}"
             f"{interval(of[1]):>17}{percent(constant.value):>10}{percent(of[2].value):>8}{of[1].n:>9,}"
         )
     return lines

@@ -4,7 +4,8 @@ They read the case of the scenario they are asked (core/cases.py: no label in it
 the judge `detection` reads. One example at a time, timed by themselves: their latency is that of batch size 1.
 
 A scorer is any object with `score(policy, steps) -> probability of a violation`; optional `threshold` (0.5) from which
-it says violation. A baseline is a function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
+it says violation. A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A
+baseline is a function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
 """
 
 import hashlib
@@ -69,6 +70,13 @@ def make_baseline(rest: str, options: TargetOptions) -> "Baseline | Fitted":
     if not found:
         raise ContentError(f"{path}: no labelled scenario of the train part to fit {made.name} on")
     return made.fit(found, lambda _scenario: "", named=f"{made.name}:{path.name}")
+
+
+class _Function:
+    """A function of policy and steps as a scorer."""
+
+    def __init__(self, score: Callable[[str, Sequence[str]], float]) -> None:
+        self.score = score
 
 
 class Rules:
@@ -158,7 +166,10 @@ class Baseline:
             raise UsageError(
                 f"{self.name}: all {len(examples)} training examples are {what}; there is nothing to learn"
             )
-        return self._fit(examples)
+        made = self._fit(examples)
+        if not hasattr(made, "score"):
+            raise UsageError(f"{self.name}: fit gave a {type(made).__name__} without score(policy, steps)")
+        return made
 
 
 class Fitted:
@@ -196,6 +207,8 @@ def scored(name: str, scorer: Scorer, case: Case) -> Reply:
 
 def source_of(thing: Any) -> str | None:
     """A hash of the file that holds the code of an object; None for code without a file."""
+    if isinstance(thing, _Function):
+        thing = thing.score
     code = thing if inspect.isclass(thing) or inspect.isroutine(thing) else type(thing)
     try:
         path = inspect.getsourcefile(code)
@@ -211,10 +224,27 @@ def _stated(scorer: Scorer) -> str | None:
 
 def _scorer(name: str) -> Any:
     found = registry.lookup("guardrails", name)
-    made = found if hasattr(found, "score") and not inspect.isclass(found) else found()
-    if not hasattr(made, "score"):
-        raise UsageError(f"guardrail {name!r} has no score(policy, steps)")
-    return made
+    if hasattr(found, "score") and not inspect.isclass(found):
+        return found
+    if _takes(found, 0):
+        made = found()
+        if hasattr(made, "score"):
+            return made
+    elif not inspect.isclass(found) and _takes(found, 2):
+        return _Function(found)
+    raise UsageError(
+        f"guardrail {name!r} has no score(policy, steps): an object that has, what makes one without arguments, or "
+        "that function itself"
+    )
+
+
+def _takes(thing: Any, many: int) -> bool:
+    """Whether it can be called with so many arguments."""
+    try:
+        inspect.signature(thing).bind(*range(many))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _case(request: Request, name: str) -> Case:

@@ -93,6 +93,17 @@ def test_recall_at_a_rate_is_that_of_the_best_threshold_within_it():
     assert r.recall_at(0.03).value == 0.5
 
 
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.booleans()), max_size=40))
+@settings(max_examples=40)
+def test_recall_at_a_rate_is_what_trying_every_threshold_gives(some):
+    rows = [(0.2 + (i % 7) / 10, i % 4 == 0, i) for i in range(80)]  # 60 without a violation, as many as 5 % need
+    rows += [(score, label, 80 + i) for i, (score, label) in enumerate(some)]
+    up, down = [s for s, y, _ in rows if y], [s for s, y, _ in rows if not y]
+    allowed = [t for t in {s for s, _, _ in rows} if sum(s >= t for s in down) <= 0.05 * len(down)]
+    best = max((sum(s >= t for s in up) / len(up) for t in allowed), default=0.0)
+    assert ranked(rows).recall_at(0.05).value == pytest.approx(best)
+
+
 def test_recall_at_a_rate_needs_negatives_enough_to_see_that_rate():
     rows = [(i / 400, i % 4 == 0, i) for i in range(396)]  # 297 without a violation: one short of 3 / 0.01
     assert ranked(rows).negatives == 297

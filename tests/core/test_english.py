@@ -117,6 +117,14 @@ def test_the_lexicon_says_how_things_are_called():
         ("read", "reading", "read", "reads"),
         ("view", "viewing", "viewed", "views"),
         ("fix", "fixing", "fixed", "fixes"),
+        ("reset", "resetting", "reset", "resets"),
+        ("freeze a card", "freezing a card", "frozen a card", "freezes a card"),
+        ("resend", "resending", "resent", "resends"),
+        ("begin", "beginning", "begun", "begins"),
+        ("format", "formatting", "formatted", "formats"),
+        ("quit", "quitting", "quit", "quits"),
+        ("cut", "cutting", "cut", "cuts"),
+        ("visit", "visiting", "visited", "visits"),
     ],
 )
 def test_verbs_are_inflected(verb, gerund, participle, third):

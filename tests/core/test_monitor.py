@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evalkit.core import semantics
 from evalkit.core.errors import ContentError
-from evalkit.core.events import Event
+from evalkit.core.events import Event, from_mappings
 from evalkit.core.monitor import MonitorSet, compile_rule
 from evalkit.core.ruletext import parse
 from tests.core.rulegen import WORLD, rules, traces
@@ -39,6 +39,32 @@ def test_monitor_and_reference_agree_on_status_evidence_and_end_after_every_even
 @given(rules(), traces(most=16))
 def test_monitor_and_reference_agree_at_length(mapping, trace):
     same_after_every_event(mapping, trace)
+
+
+@pytest.mark.parametrize(
+    ("within", "trace", "evidence"),
+    [
+        (1, [{"call": "pay"}, {"call": "ship"}, {"call": "pay", "arguments": {"x": 1}}], (0, 1)),
+        (
+            "1 turn",
+            [
+                {"say": "a", "by": "user"},
+                {"call": "pay"},
+                {"say": "b", "by": "user"},
+                {"call": "pay", "arguments": {"x": 1}},
+            ],
+            (1, 2),
+        ),
+    ],
+)
+def test_what_was_due_before_the_first_value_showed_is_too_late_when_one_shows(within, trace, evidence):
+    """No instance is there at the deadline; the one that comes later must not find it open still."""
+    then = {"require": {"call": "pay", "where": {"x": "$k"}}, "within": within}
+    rule = {"for_each": {"k": "x"}, "when": {"call": "pay"}, "then": then}
+    events = from_mappings(trace)
+    same_after_every_event(rule, events)
+    found = semantics.evaluate(parse(rule), events, WORLD)
+    assert (found.verdict, found.evidence) == ("violated", evidence)
 
 
 @settings(max_examples=70, **calm)

@@ -1,7 +1,8 @@
 """Measures the baselines on the labelled published sets: `python tests/guardrails/measure_baselines.py [folder]`.
 
 Five folds with whole groups held out; R-Judge also by record, SOPBench also by domain and where the goal was tried (its
-hard subset). Prints Markdown tables for benchmarks/policyguard/CARD.md; ships neither data nor weights.
+hard subset). Prints Markdown tables for benchmarks/policyguard/CARD.md; ships neither data nor weights. The measures
+and their intervals are those of `evalkit run --suite policyguard`.
 """
 
 import sys
@@ -10,13 +11,16 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from evalkit.benchmarks.sources.reading import reading
+from evalkit.core.curves import Ranked
+from evalkit.core.detection import Confusion, Estimate
 from evalkit.core.examples import Example
-from evalkit.core.ranking import Interval, auroc, f1, measure
+from evalkit.core.reliability import ece
 from evalkit.guardrails import folds
 from evalkit.guardrails.baselines import BASELINES
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 COLUMNS = ("accuracy", "f1", "auroc", "auprc", "recall_at_5pct_fpr", "ece")
+THRESHOLD = 0.5
 
 
 def main(folder: Path) -> None:
@@ -55,6 +59,21 @@ def table(title: str, examples: Sequence[Example], key: Callable[[Example], Hash
         print(f"{title}: {name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
 
 
+def measure(labels: Sequence[bool], scores: Sequence[float], groups: Sequence[str]) -> dict[str, Estimate | None]:
+    """The columns, each with its interval over groups; None where a measure is not defined."""
+    confusion = Confusion()
+    for label, score, group in zip(labels, scores, groups, strict=True):
+        confusion.add(group, label, score >= THRESHOLD)
+    number = {name: i for i, name in enumerate(sorted(set(groups)))}
+    families = [number[g] for g in groups]
+    ranked = Ranked(scores, labels, families)
+    found = (
+        confusion.accuracy(), confusion.f1(), ranked.auroc(), ranked.auprc(), ranked.recall_at(0.05),
+        ece(scores, labels, families),
+    )  # fmt: skip
+    return dict(zip(COLUMNS, found, strict=True))
+
+
 def domains(title: str, examples: Sequence[Example]) -> None:
     """F1 and area under the ROC curve on each domain, fitted on the others; one figure of all would mix their rates."""
     names = sorted({e.domain for e in examples})
@@ -65,8 +84,10 @@ def domains(title: str, examples: Sequence[Example]) -> None:
         cells = []
         for domain in names:
             at = [i for i, e in enumerate(examples) if e.domain == domain]
-            labels, own = [bool(examples[i].label) for i in at], [scores[i] for i in at]
-            cells.append(", ".join("–" if v is None else f"{v:.3f}" for v in (f1(labels, own), auroc(labels, own))))
+            found = measure(
+                [bool(examples[i].label) for i in at], [scores[i] for i in at], [examples[i].group for i in at]
+            )
+            cells.append(", ".join("–" if (v := found[c]) is None else f"{v.value:.3f}" for c in ("f1", "auroc")))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
@@ -79,9 +100,9 @@ def heading(title: str, examples: Sequence[Example]) -> None:
     )
 
 
-def shown(found: Interval) -> str:
+def shown(found: Estimate | None) -> str:
     """`.812 [.790, .833]`"""
-    if found.value is None:
+    if found is None:
         return "–"
     if found.low is None or found.high is None:
         return f"{found.value:.3f}"

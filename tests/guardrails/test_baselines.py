@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.core.curves import Ranked
 from evalkit.core.errors import UsageError
 from evalkit.core.examples import Example
-from evalkit.core.ranking import auroc
 from evalkit.core.types import Policy
 from evalkit.guardrails import baselines, folds
 from evalkit.guardrails.baselines import BASELINES
@@ -52,7 +52,9 @@ def world(kind, n=200, seed=0):
 
 def area(name, examples):
     scores = folds.cross_validate(BASELINES[name], examples, k=3)
-    return auroc([e.label for e in examples], scores)
+    found = Ranked(scores, [bool(e.label) for e in examples], range(len(examples))).auroc()
+    assert found is not None
+    return found.value
 
 
 @pytest.mark.parametrize(

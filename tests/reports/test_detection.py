@@ -66,6 +66,22 @@ def test_prefixes_are_shown_by_number_in_order(played):
     assert "0 steps" in text
 
 
+def test_the_headings_of_the_slices_are_whole_and_no_line_is_too_long(played):
+    text = terminal.table(store.summary(played("rules")))
+    assert "within or across subdomains " in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_one_label_alone_is_the_reason_why_nothing_is_ranked():
+    def metric(name, value):
+        return {"name": name, "value": value, "n": 40, "low": 0.9, "high": 1.0}
+
+    run = tables.Run("", {"metrics": [metric("accuracy", 1.0), metric("base_rate", 1.0)]})
+    assert detection.warnings(run) == ["all labels are the same: nothing says how well the two are told apart"]
+    run = tables.Run("", {"metrics": [metric("accuracy", 1.0), metric("base_rate", 0.4)]})
+    assert "no probability for every example" in detection.warnings(run)[0]
+
+
 def test_a_constant_detector_is_said_to_be_no_better_than_one(played):
     text = terminal.table(store.summary(played("scripted/flags-all")))
     assert "right no more often than the constant answer" in text
@@ -138,3 +154,20 @@ def test_a_summary_of_a_detector_that_was_lost_is_counted_anew(played):
         (path / "summary.json").write_bytes(saved)
     assert run.detects
     assert run.metric("accuracy").value == 1.0
+
+
+@pytest.fixture
+def page(played, tmp_path):
+    """Three runs, of which one is of prefixes and stands in a table of its own."""
+    return html.write(
+        [played("rules"), played("scripted/flags-all"), played("rules", task="prefix")], tmp_path / "r.html"
+    )
+
+
+async def test_no_table_is_wider_than_the_page_on_any_screen(page, browser):
+    async with browser() as tab:
+        for width in (1400, 1000, 390):
+            await tab.size(width, 900, mobile=width < 500)
+            await tab.open(page.as_uri())
+            assert await tab.js("document.documentElement.scrollWidth <= innerWidth"), width
+        assert tab.logged == []

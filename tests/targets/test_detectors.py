@@ -29,6 +29,20 @@ class Wrong(Half):
         return float("nan")
 
 
+def long_ones(policy, steps):
+    """A guardrail that is a function."""
+    return min(1.0, len(steps) / 10)
+
+
+def of_three(policy, steps, model):
+    return 0.5
+
+
+def fit_function(examples):
+    """No baseline: what it gives has no score."""
+    return long_ones
+
+
 def fit_rate(examples):
     """A baseline for `baseline:module:attr`: the rate among what it was shown, and how much that was."""
     rate = sum(e.label for e in examples) / len(examples)
@@ -136,6 +150,24 @@ async def test_a_part_is_scored_by_what_has_not_seen_it():
     assert (await asked(fitted, example("x", FORBID, ["Help"], domain="b")))["probability"] == 0.8
     with pytest.raises(TargetError, match="learnt nothing for 'c'"):
         await asked(fitted, example("x", FORBID, ["Help"], domain="c"))
+
+
+async def test_a_guardrail_may_be_a_function_of_policy_and_steps():
+    guardrail = spec.resolve(f"guardrail:{__name__}:long_ones", OPTIONS)
+    assert await asked(guardrail, example("s", FORBID, ["Help"] * 6)) == {"violation": True, "probability": 0.6}
+    assert guardrail.fingerprint == detectors.source_of(long_ones), "of its own code, not of what wraps it"
+
+
+@pytest.mark.parametrize("name", [f"{__name__}:of_three", "json:__name__", "builtins:dict"])
+def test_what_is_no_guardrail_is_told_what_one_is(name):
+    with pytest.raises(UsageError, match=r"no score\(policy, steps\): an object that has"):
+        spec.resolve(f"guardrail:{name}", OPTIONS)
+
+
+def test_a_fit_that_gives_no_scorer_is_told_before_anything_is_asked():
+    train = [t for s in many(20) for t in taught(s)]
+    with pytest.raises(UsageError, match=r"fit gave a function without score\(policy, steps\)"):
+        spec.resolve(f"baseline:{__name__}:fit_function", OPTIONS).fit(train, lambda _s: "")
 
 
 def test_one_label_alone_teaches_nothing():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from evalkit import content
 from evalkit.benchmarks.policyguard import blocks, sites
 from evalkit.benchmarks.policyguard.rows import Facts, Row, rows
+from evalkit.core.cases import LENGTHS, LONGEST
 from evalkit.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SHARD = 48
 """Blocks that are made at once."""
 FEW = 3000
 """Examples that one process makes faster than others could start."""
+_ORDER = {name: i for i, (_, name) in enumerate((*LENGTHS, (0, LONGEST)))}
 _AHEAD = 3
 """Shards waiting for each process."""
 
@@ -45,7 +47,7 @@ class Tally:
             value = str(getattr(facts, name))
             many, broken = found.get(value, (0, 0))
             found[value] = (many + n, broken + n * facts.label)
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items(), key=lambda item: (_ORDER.get(item[0], 0), item[0])))
 
     @property
     def n(self) -> int:

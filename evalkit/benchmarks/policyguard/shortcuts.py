@@ -17,6 +17,8 @@ from evalkit.core.text import WORD
 
 LIMIT = 0.58
 """Accuracy that no shortcut may pass. Always answering "no violation" has 0.57."""
+ENOUGH = 5_000
+"""Test examples from which the limit is held: with fewer, chance alone takes an accuracy of 0.57 past it."""
 TRAINED, TESTED = 20_000, 10_000
 """Examples that a classifier is fitted on, and scored on, at most."""
 BUCKETS = 1 << 16
