@@ -13,6 +13,7 @@ import typer
 
 from evalkit import __version__
 from evalkit.cli import audit, calibrate, policies, train
+from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -35,7 +36,7 @@ generate_app = typer.Typer(help="Write scenarios' raw material, for review. A ru
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
-for part in (policyguard_cli, rules_cli):
+for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
 
@@ -229,31 +230,6 @@ def report(
 
     path = html.write(runs_in(runs), out)
     typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
-
-
-@generate_app.command("copriva")
-def generate_copriva(
-    documents: Annotated[Path, typer.Option(help="A .txt or .md document, or a folder of them.")],
-    model: Model,
-    out: Annotated[Path, typer.Option(help="The facts.yaml to write.")],
-    base_url: Annotated[str | None, typer.Option("--base-url", help="An OpenAI-compatible server.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
-) -> None:
-    """Let a model find facts and questions in your own documents; unsupported ones are dropped and counted.
-
-    Review the file, then: evalkit run --suite copriva --data facts.yaml --model M. Example:
-
-    evalkit generate copriva --documents minutes/ --model openai/gpt-4.1 --out facts.yaml
-    """
-    import asyncio
-
-    from evalkit.benchmarks import extract
-    from evalkit.core.types import TargetOptions
-    from evalkit.targets import spec, wrap
-
-    target = wrap.Limited(spec.resolve(model, TargetOptions(base_url=base_url)), concurrency=8, retries=6)
-    for line in asyncio.run(extract.write(documents, target, out, seed=seed)):
-        say(line)
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
@@ -44,10 +44,10 @@ WORDS: Mapping[str, Mapping[str, bool]] = {
     "first_refusal": _REFUSES,
     "policy": {"broken": True, "kept": False},
 }
-"""How a label may be written in a CSV, by criterion; beside these violation, compliant and cannot tell. Where the first
-word answers the question that a rater is asked, a plain yes or true says the same."""
-_TWO_WAYS = ("utility", "first_utility")
-"""Here "yes" answers "does the answer convey this?" and yet a violation is what is not conveyed: no yes, no true."""
+"""How a label may be written in a CSV, by criterion; beside these violation, compliant and cannot tell."""
+_PLAIN = ("non_disclosure", "first_non_disclosure", "reasoning", "refusal", "first_refusal")
+"""Here "yes" answers the question that a rater is asked: a violation. "Yes, it is conveyed" and "yes, it is kept"
+are none: under the other criteria a plain yes or true is refused."""
 SHOWN = ("question", "policy", "fact", "answer", "item")
 """Columns that `evalkit audit` writes beside a label for the person who reads; ignored when they come back."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -324,10 +324,12 @@ def _cells(cells: Mapping[str, str], place: str) -> dict[str, Any] | None:
 
 def _said(word: str, criterion: str, place: str) -> bool | None:
     """The label that a word stands for, under this criterion."""
+    if criterion not in get_args(Criterion):
+        return None  # the row's own check says what there is instead
     own = WORDS.get(criterion, {})
-    known = {**_ALWAYS, **own, **({} if criterion in _TWO_WAYS else _FLAGS)}
+    known = {**_ALWAYS, **own, **(_FLAGS if criterion in _PLAIN else {})}
     if word in known:
         return known[word]
     words = ", ".join(own or ("violation", "compliant"))
     why = " could mean either" if word in _FLAGS else ""
-    raise ContentError(f"{place}: label: {word[:40]!r}{why}; for {criterion[:40]} write {words} or cannot tell")
+    raise ContentError(f"{place}: label: {word[:40]!r}{why}; for {criterion} write {words} or cannot tell")

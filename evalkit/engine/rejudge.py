@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evalkit import registry
 from evalkit.benchmarks import suites
 from evalkit.content import read_jsonl
 from evalkit.core.errors import EvalkitError, StoreError, UsageError
@@ -25,9 +26,9 @@ from evalkit.engine.corrected import applied
 from evalkit.engine.play import assess
 from evalkit.engine.run import Observer, Progress, close, watch
 from evalkit.engine.store import Key, RunFolder
+from evalkit.engine.stored import APART
 
 WORKERS = 32
-_APART = ("reasoning", "first_non_disclosure", "first_utility", "first_refusal")
 _OURS = ("judge models:", "before revision:", chosen.PREFIX)
 
 
@@ -48,11 +49,16 @@ def uses(path: Path, names: Iterable[str]) -> list[JudgeUse]:
     suite, there = _in_suite(path), store.chosen_judges(path)
     listed = {**{u.title: u for u in suite.values()}, **suite}
     names = list(names)
+    here = {*registry.known("judges"), *listed}
     for name in names:
-        if name not in listed and WHEN in there.get(name, ""):
+        if name in listed or name not in there or name.startswith(chosen.PREFIX):
+            continue
+        when = there[name].partition(WHEN)[2]
+        if when or (name not in here and ":" not in name):
+            has = f"has a condition in this run ({when})" if when else "is a cascade, or a judge of somebody's own"
             raise UsageError(
-                f"judge {name!r} has a condition in this run ({there[name].partition(WHEN)[2]}), and "
-                f"{_suite_of(path)!r} has no such judge in its suite.yaml now; is its folder given with --content?"
+                f"judge {name!r} {has}, and suite {_suite_of(path)!r} has no such judge in its suite.yaml now: "
+                "give its folder with --content, or judges with --judge (module:attr)"
             )
     return [listed.get(n) or JudgeUse.model_validate(n) for n in names]
 
@@ -86,8 +92,9 @@ async def rejudge(
     judges = {**keep, **composed(bench.judges).versions()}
     scenarios = list(read_jsonl(path / "scenarios.jsonl", Scenario))
     counted = _together(path, bench.judges, keep)
-    criteria = (counted.criteria(), counted.criteria) if counted is not None else (None,)
-    progress = Progress(len(done), measures.make(measures.kind_of(store.manifest(path)), *criteria))
+    kind = measures.kind_of(store.manifest(path))
+    summary = measures.make(kind, counted.criteria(), counted.criteria) if counted is not None else measures.make(kind)
+    progress = Progress(len(done), summary)
     work = _Work(folder, bench.judges, retry_errors, progress)
     tasks = [asyncio.create_task(watch(progress, observe))]
     try:
@@ -176,7 +183,7 @@ def _kept(path: Path, lines: Mapping[Key, Sequence[bytes]], judges: Sequence[Jud
     judged: dict[str, set[str]] = defaultdict(set)
     for said in lines.values():
         for v in store.parse_verdicts(said, counted):
-            if v.criterion not in _APART:
+            if v.criterion not in APART:
                 judged[v.judge].add(v.criterion)
             there.setdefault(v.judge, v.judge_version)
     names = {j.name for j in judges}

@@ -25,7 +25,9 @@ class Stored:
     @property
     def criterion(self) -> Criterion | None:
         """What it judges; None where that is several things, or none."""
-        named = {v.criterion for said in self.verdicts.values() for v in said} - {*APART}
+        named: set[Criterion] = {
+            v.criterion for said in self.verdicts.values() for v in said if v.criterion not in APART
+        }
         return named.pop() if len(named) == 1 else None
 
     def said(self, key: Key) -> tuple[Verdict, ...]:

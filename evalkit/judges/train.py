@@ -211,7 +211,8 @@ class _Trainee:
         planned = [b for _ in range(recipe.epochs) for b in batches(items, recipe.batch, order)]
         average = _Average(self.parameters())
         started, seen, running = time.monotonic(), 0, 0.0
-        self.body.train(), self.head.train()
+        self.body.train()
+        self.head.train()
         for step, batch in enumerate(planned, 1):
             pace = min(1.0, step / max(1.0, recipe.warmup * len(planned))) * max(0.1, 1 - step / len(planned))
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -228,7 +229,8 @@ class _Trainee:
             spent = max(1e-9, time.monotonic() - started)
             observe(Step(step, len(planned), running, seen / spent, (len(planned) - step) * spent / step))
         average.settle()
-        self.body.eval(), self.head.eval()
+        self.body.eval()
+        self.head.eval()
 
     def _loss(self, batch: Sequence[Item]) -> tuple[Tensor, int]:
         torch = torch_module()

@@ -109,10 +109,13 @@ def test_each_twist_works_in_every_place_and_under_every_pressure(retail):
 
 def test_policies_meet_and_few_tries_are_rejected(retail):
     tally = events.Tally()
-    wanted = list(islice((s for s in sets.draw(retail, 11, 4, 8) if len(s) > 1), 15))
-    made = [e for s in wanted if not isinstance(e := events.build(retail, s, 11, tally=tally), events.Rejected)]
-    assert len(made) >= 13
-    assert sum(tally.rejected.values()) <= 0.4 * len(made), tally.rejected
+    made: list[events.Event] = []
+    for seed in range(11, 15):
+        wanted = islice((s for s in sets.draw(retail, seed, 4, 8) if len(s) > 1), 15)
+        found = [events.build(retail, s, seed, tally=tally) for s in wanted]
+        made += [e for e in found if not isinstance(e, events.Rejected)]
+    assert len(made) >= 54
+    assert sum(tally.rejected.values()) <= 0.35 * len(made), tally.rejected
     assert {e.difficulty for e in made} == {4, 5, 6, 7, 8}
 
 

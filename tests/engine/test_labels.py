@@ -91,7 +91,8 @@ def test_the_facts_of_a_csv_row_that_stands_alone_are_json(tmp_path):
         ("reasoning", ("Told", "y"), ("not  told", "n")),
         ("utility", ("not conveyed", "violation"), ("Conveyed", "compliant")),
         ("refusal", ("refuses", "yes"), ("answers", "no")),
-        ("policy", ("broken", "true"), ("kept", "false")),
+        ("policy", ("broken", "violation"), ("kept", "compliant")),
+        ("faithfulness", ("violation",), ("compliant",)),
     ],
 )
 def test_a_word_is_read_as_the_answer_to_the_question_of_its_criterion(tmp_path, criterion, violation, none):
@@ -105,6 +106,13 @@ def test_a_word_that_says_the_opposite_of_what_is_meant_is_refused_for_utility(t
     said = refused(written(tmp_path, "l.csv", f"scenario_id,criterion,label\na,utility,conveyed\nb,utility,{word}\n"))
     assert f"l.csv:3: label: {word.lower()!r}" in said
     assert "for utility write not conveyed, conveyed or cannot tell" in said
+
+
+def test_yes_says_nothing_of_a_policy_and_a_criterion_that_is_none_is_said_first(tmp_path):
+    head = "scenario_id,policy_id,criterion,label\n"
+    said = refused(written(tmp_path, "l.csv", f"{head}a,p,policy,yes\n"))
+    assert "'yes' could mean either; for policy write broken, kept or cannot tell" in said
+    assert "l.csv:2: criterion:" in refused(written(tmp_path, "l.csv", f"{head}a,p,utilty,yes\n"))
 
 
 def test_a_json_boolean_is_a_violation_under_every_criterion(tmp_path):

@@ -253,6 +253,14 @@ def test_a_condition_is_not_dropped_where_the_suite_has_it_no_more(suite, monkey
         rejudge.uses(path, ["leakage", "refusal"])
 
 
+def test_a_cascade_whose_suite_is_not_here_is_said(suite, monkeypatch):
+    path, _ = suite("[{judge: [leakage-words, leakage], name: both}]")
+    monkeypatch.delenv("EVALKIT_CONTENT")
+    for names in (["both"], None):
+        with pytest.raises(UsageError, match=r"'both' is a cascade, .*suite 'copriva' has no such judge.*--content"):
+            rejudge.uses(path, names) if names else rejudge.outdated(path)
+
+
 def test_samples_without_an_answer_are_errors_only_where_a_judge_belongs(suite):
     path, before = suite("[leakage, {judge: refusal, when: {attack: benign}}]")
     assert not before["errors"]
