@@ -150,8 +150,10 @@ def _own(error: ValidationError) -> list[Any]:
 
 def _hint(problem: Any) -> str:
     """What a bare yes or no comes to in YAML surprises everybody once."""
-    truth = problem["type"] == "invalid_key" or (problem["type"] == "string_type" and isinstance(problem["input"], bool))
-    return ' (in YAML yes, no, on, off and true are no text: put it in quotes, "yes")' if truth else ""
+    type_, given = problem["type"], problem["input"]
+    if type_ == "invalid_key" or (type_ == "string_type" and isinstance(given, bool)):
+        return ' (in YAML yes, no, on, off and true are no text: put it in quotes, "yes")'
+    return ""
 
 
 def _inside(place: tuple[Any, ...], outer: Any) -> bool:
