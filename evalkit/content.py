@@ -136,7 +136,7 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
     for problem in _own(error)[:5]:
         field = ".".join(str(p) for p in problem["loc"]) or "the document"
         line = _line(node, problem["loc"])
-        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}")
+        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}{_hint(problem)}")
     more = len(_own(error)) - len(lines)
     return "\n".join(lines) + (f"\n(and {more} more)" if more > 0 else "")
 
@@ -146,6 +146,14 @@ def _own(error: ValidationError) -> list[Any]:
     found = error.errors()
     places = [tuple(e["loc"]) for e in found]
     return [e for e in found if not (e["type"] == "too_short" and any(_inside(p, e["loc"]) for p in places))] or found
+
+
+def _hint(problem: Any) -> str:
+    """What a bare yes or no comes to in YAML surprises everybody once."""
+    type_, given = problem["type"], problem["input"]
+    if type_ == "invalid_key" or (type_ == "string_type" and isinstance(given, bool)):
+        return ' (in YAML yes, no, on, off and true are no text: put it in quotes, "yes")'
+    return ""
 
 
 def _inside(place: tuple[Any, ...], outer: Any) -> bool:

@@ -44,6 +44,8 @@ def test_a_missing_content_folder_or_file_says_where_it_was_looked_for(tmp_path)
         ("id: [unclosed", r"suite\.yaml:\d: not YAML"),
         ("", r"suite\.yaml: the document: "),
         ("- 1\n- 2\n", r"suite\.yaml:1: the document: "),
+        (SUITE.replace("license: ", "license: no # "), r"license: .* put it in quotes, .yes."),
+        (SUITE + "on: x\n", r"put it in quotes, .yes."),
         ("id: 2024-13-45", r"suite\.yaml: a value cannot be read: month"),
     ],
 )

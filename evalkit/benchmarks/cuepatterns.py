@@ -183,6 +183,7 @@ WEAK = (
         ),
     ),
     ("amount", any_of(MONEY, rf"{N} free\b", rf"{N} (?:\w+ ){{1,4}}for each\b")),
+    ("reserved", any_of(r"\b(?:is|are) (?:reserved|restricted|limited) (?:for|to)\b")),
     ("negated passive", any_of(r"\b(?:is|are) not (?:\w+ly )?\w+(?:ed|en|ne|ld|nt|de)\b")),
     ("ruled passive", any_of(rf"\b{BE} (?:then |first |also |only |immediately |automatically |not )?(?:{ABOUT})\b")),
     (

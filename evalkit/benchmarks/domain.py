@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from evalkit import content
-from evalkit.benchmarks import crossrefs, database
+from evalkit.benchmarks import crossrefs, database, policyfile
+from evalkit.benchmarks.policyfile import PolicyEntry
 from evalkit.benchmarks.templates import EventsFile
 from evalkit.benchmarks.toolbox import Tool, ToolsFile
 from evalkit.core.errors import ContentError, unknown
-from evalkit.core.types import CONTEXT_SLOT, Context, Model, Policy, PolicyKind, Span
+from evalkit.core.types import CONTEXT_SLOT, Context, Model, Policy, Span
 
 FILES = ("domain.yaml", "policy.md", "policies.yaml", "schema.sql", "seed.yaml", "tools.yaml", "events.yaml")
 SUITE = "intellagent"
@@ -55,30 +56,6 @@ class DomainFile(Model):
         if text.count(CONTEXT_SLOT) != 1:
             raise ValueError(f"write {CONTEXT_SLOT} once, where policy.md goes")
         return text
-
-
-class PolicyEntry(Model):
-    """One policy in policies.yaml."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    kind: PolicyKind
-    quote: str = Field(min_length=10)
-    """The words of policy.md that state it, white space aside; they stand there once."""
-    text: str = ""
-    """The rule understood by itself; default: the quote."""
-    category: str
-    """authentication, consent, payment, privacy, ...: for slices of the report."""
-    flow: str
-    """The part of the business: booking, cancelling, ..."""
-    challenge: int = Field(ge=1, le=5)
-    severity: int = Field(default=2, ge=1, le=3)
-    rule: dict[str, Any] | None = None
-
-
-class PoliciesFile(Model):
-    """policies.yaml."""
-
-    policies: tuple[PolicyEntry, ...] = Field(min_length=1)
 
 
 class SeedRows(Model):
@@ -127,6 +104,12 @@ class Domain:
         return {p.id: p for p in self.policies}
 
     @cached_property
+    def untested(self) -> tuple[str, ...]:
+        """Ids of the policies that no twist puts to the test: in no event yet."""
+        tested = {f"{self.id}/{t.policy}" for t in self.templates.twists}
+        return tuple(p.id for p in self.policies if p.id not in tested)
+
+    @cached_property
     def context(self) -> Context:
         """policy.md, as scenarios share it."""
         return Context(id=f"{self.id}-policy", title=self.file.title, text=self.text.strip(), kind="policy")
@@ -159,11 +142,13 @@ def load(name: str) -> Domain:
 
 def read(folder: Path) -> Domain:
     """The domain in a folder; every cross-reference is checked."""
+    if not folder.is_dir():
+        raise ContentError(f"{folder}: no such folder; a domain is a folder with {', '.join(FILES)}")
     missing = [f for f in FILES if not (folder / f).is_file()]
     if missing:
         raise ContentError(f"{folder}: a domain has the files {', '.join(FILES)}; missing here: {', '.join(missing)}")
     file = content.load_yaml(folder / "domain.yaml", DomainFile)
-    entries = content.load_yaml(folder / "policies.yaml", PoliciesFile).policies
+    entries = policyfile.load(folder / "policies.yaml").policies
     text = content.read_text(folder / "policy.md")
     schema = content.read_text(folder / "schema.sql")
     connection = database.create(schema, str(folder / "schema.sql"))
@@ -190,13 +175,13 @@ def read(folder: Path) -> Domain:
 def _policies(file: DomainFile, entries: tuple[PolicyEntry, ...], text: str, path: Path) -> Iterator[Policy]:
     wrong = []
     for e in entries:
-        span = find_quote(text, e.quote)
+        span = _span(text, e)
         if isinstance(span, str):
             wrong.append(f"{path}: policy {e.id!r}: {span}")
             continue
         yield Policy(
             id=f"{file.id}/{e.id}",
-            text=e.text or " ".join(e.quote.split()),
+            text=e.words,
             version=file.version,
             kind=e.kind,
             severity=e.severity,
@@ -209,6 +194,14 @@ def _policies(file: DomainFile, entries: tuple[PolicyEntry, ...], text: str, pat
         )
     if wrong:
         raise ContentError("\n".join(wrong))
+
+
+def _span(text: str, entry: PolicyEntry) -> tuple[int, int] | str:
+    """Where the policy stands: the place that `evalkit generate policies` wrote, or where its quote is."""
+    at = entry.source
+    if at is not None and entry.quote and text[at.start : at.end] == entry.quote:
+        return at.start, at.end
+    return find_quote(text, entry.quote) if entry.quote.strip() else "it has no quote; give the words of policy.md"
 
 
 def find_quote(text: str, quote: str) -> tuple[int, int] | str:

@@ -69,13 +69,20 @@ def _money(value: Any) -> str:
     return f"{value:,.2f}".removesuffix(".00") + " euros" if isinstance(value, int | float) else str(value)
 
 
+def _at(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ContentError(f"{value!r} is no date; the filters date and time need one (2026-03-10T09:00)") from None
+
+
 def _date(value: Any) -> str:
-    at = datetime.fromisoformat(str(value))
+    at = _at(value)
     return f"{at.day} {at:%B} {at.year}"
 
 
 def _time(value: Any) -> str:
-    at = datetime.fromisoformat(str(value))
+    at = _at(value)
     return f"{at:%H:%M} on {at.day} {at:%B}"
 
 

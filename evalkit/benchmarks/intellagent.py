@@ -18,6 +18,8 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import CONTEXT_SLOT, Context, Message, Scenario
 
+SHOWN = 5
+"""Policies without a test, and reasons for rejections, that are named."""
 _OPTIONS = ("domains", "events", "difficulty", "seed")
 
 
@@ -37,7 +39,7 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
         pairs = _pairs(domain, suite, sets.draw(domain, seed, low, high), seed, tally, data or "")
         made = [s for pair in islice(pairs, count) for s in pair]
         if not made:
-            raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built")
+            raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built{_why(tally)}")
         scenarios += made
         contexts[domain.context.id] = domain.context
         notes.append(_note(domain, made, tally))
@@ -114,12 +116,23 @@ def _note(domain: Domain, made: Sequence[Scenario], tally: Tally) -> str:
     pairs = len(made) // 2
     tested = len({p.id for s in made for p in s.policies})
     text = f"{domain.id}: {pairs} events and {pairs} benign twins on {tested} of {len(domain.policies)} policies"
+    if domain.untested:
+        shown = ", ".join(p.removeprefix(f"{domain.id}/") for p in domain.untested[:SHOWN])
+        text += f"; no twist in events.yaml tests {shown}{', ...' if len(domain.untested) > SHOWN else ''}"
     rejected = sum(tally.rejected.values())
     return text + (f"; {rejected} tries rejected, {tally.given_up} sets of policies given up" if rejected else "")
 
 
+def _why(tally: Tally) -> str:
+    reasons = [f"  {reason} ({n} times)" for reason, n in tally.rejected.most_common(SHOWN)]
+    return ":\n" + "\n".join(reasons) if reasons else ""
+
+
 def _named(text: str) -> list[str]:
-    return domains.available() if text == "all" else [n.strip() for n in text.split(",") if n.strip()]
+    found = [n.strip() for n in text.split(",") if n.strip()]
+    if not found:
+        raise UsageError(f"--option domains={text}: name some, or all (there are: {', '.join(domains.available())})")
+    return domains.available() if found == ["all"] else list(dict.fromkeys(found))
 
 
 def _number(options: Mapping[str, str], name: str) -> int:

@@ -19,7 +19,8 @@ def check_domain(domain: Domain, seeds: int = 1, twists: Collection[str] | None 
 
     `twists` (ids) limits the events to these.
     """
-    return [*_twists(domain, seeds, twists), *_tools(domain), *_kinds(domain)]
+    untested = [f"{domain.path('events.yaml')}: no twist puts policy {p!r} to the test" for p in domain.untested]
+    return [*untested, *_twists(domain, seeds, twists), *_tools(domain), *_kinds(domain)]
 
 
 def single_events(

@@ -29,7 +29,8 @@ HEADING_WORDS = 4
 
 _ANY_OF = re.compile(r"\b(?:any|one|either|some|at least one) of\b")
 _BACKWARD = re.compile(
-    r"^(?:\w+ ){0,3}?(?:this|these|those|they|it|its|their|them|such|otherwise|however|instead|"
+    r"^(?:\w+ ){0,3}?(?:this|these|those|they|it(?! is (?:\w+ )?\w+ (?:to|that)\b)|its|their|them|"
+    r"such|otherwise|however|instead|"
     r"in (?:that|this|every|such|other) cases?|"
     r"the same|both|all other|any other|for any other|credits above that|if (?:not|so|it is not|they do|it does))\b"
 )

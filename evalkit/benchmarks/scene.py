@@ -15,6 +15,7 @@ from evalkit.benchmarks.values import Constraint, Draw
 from evalkit.core.errors import ContentError
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
 _CALCULATOR = Calculator()
 
 
@@ -97,6 +98,6 @@ class Scene:
     def _let(self, name: str) -> Any:
         expression = self._lets[name]
         needed = {}
-        for parameter in (m[1] for m in _PARAMETER.finditer(expression)):
+        for parameter in (m[1] for m in _PARAMETER.finditer(_QUOTED.sub("''", expression))):
             needed[parameter] = self.value(self._flat.get(parameter, parameter))
         return _CALCULATOR.value(expression, needed, f"let {name}")

@@ -17,12 +17,15 @@ DRAWS = 60
 
 
 def draw(domain: Domain, seed: int, low: int, high: int) -> Iterator[tuple[str, ...]]:
-    """Different sets of policy ids whose challenges sum to a level from `low` to `high`, until there are no more.
+    """Different sets of policies whose challenges sum to a level from `low` to `high`, until there are no more.
+
+    Policies that no twist tests are left out.
 
     Levels are served in turn; of the drawn sets of a level the one is taken whose policies and pairs were used least.
     """
     rng = random.Random(f"{domain.id}:sets:{seed}")
-    cost = {p.id: p.challenge for p in domain.policies}
+    untested = set(domain.untested)
+    cost = {p.id: p.challenge for p in domain.policies if p.id not in untested}
     singles = [(p,) for p in cost if low <= cost[p] <= high]
     rng.shuffle(singles)
     yield from singles

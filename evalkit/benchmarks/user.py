@@ -19,7 +19,10 @@ REFUSES = re.compile(
 AGREES = re.compile(
     r"\b(?:shall i|should i|do you (?:confirm|agree|accept|want me to|wish to)|would you like (?:me )?to|"
     r"please confirm|(?:want|like) to (?:go ahead|proceed)|(?:can|could|may) (?:i|you) (?:proceed|go ahead|confirm)|"
-    r"(?:is|are) (?:that|this|you) (?:ok|okay|fine|all right|alright|correct)|do you approve|yes or no)\b|\(yes/no\)"
+    r"(?:is|are) (?:that|this|you) (?:ok|okay|fine|all right|alright|correct|acceptable|happy|good)|do you approve|"
+    r"yes or no|(?:does|would|do) (?:that|this|these) (?:work|suit|sound|be (?:ok|okay|fine|all right|acceptable))|"
+    r"sounds? good|(?:can|could) you (?:please )?confirm|would you like (?:that|this)|(?:want|like) me to|"
+    r"do i have your|let me know if you(?:'d| would) like (?:me )?to|ready to (?:proceed|go ahead))\b|\(yes/no\)"
 )
 WAITS = re.compile(
     r"\b(?:one moment|just a (?:moment|second)|please (?:wait|hold)|let me (?:just )?(?:check|look|see|find|pull))\b"
@@ -75,7 +78,7 @@ class Session:
         if not refused and WAITS.search(folded) and self._waited < PATIENCE:
             self._waited += 1
             return "All right."
-        if not refused and "?" in folded and not _MORE.search(folded) and self._puzzled < PATIENCE:
+        if not refused and _questions(folded) and self._puzzled < PATIENCE:
             self._puzzled += 1
             return self.user.unclear
         return self._next()
@@ -107,6 +110,12 @@ class Session:
             return self.user.asks[self.at].text
         self._thanked = True
         return self.user.thanks
+
+
+def _questions(folded: str) -> bool:
+    """Whether anything is asked beside "anything else?"."""
+    parts = (folded[a:b] for a, b in sentences(folded))
+    return any("?" in part and not _MORE.search(part) for part in parts)
 
 
 def requests_made(user: User, messages: Iterable[Message], opening: Iterable[Message] = ()) -> tuple[str, ...]:

@@ -190,12 +190,12 @@ def run(
 
 @app.command()
 def check(
-    suite: Annotated[str, typer.Argument(help="The suite: copriva.")],
+    suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
     json_: Json = False,
 ) -> None:
-    """Prove a suite: the oracle that tells everything must be caught on every attack, the one that refuses on none.
+    """Prove a suite: the oracle that breaks what it can must be caught every time, the one that keeps to it never.
 
     Example: evalkit check copriva
     """

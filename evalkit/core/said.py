@@ -14,9 +14,8 @@ from pydantic import Field, field_validator, model_validator
 from evalkit.core.record import Model
 from evalkit.core.text import fold, squeeze
 
-_NUMBER = re.compile(
-    r"(?<![\w.,])\d+(?:[ ,]\d{3})*(?:\.\d+)?(?![\w]|[.,]\d)|(?<=[€$£])\d+(?:,\d{3})*(?:\.\d+)?(?![\w])"
-)
+_DIGITS = r"(?:\d{1,3}(?:[ ,]\d{3})+|\d+)(?:\.\d+)?"
+_NUMBER = re.compile(rf"(?:(?<![\w.,])|(?<=[€$£])|(?<=\beur)){_DIGITS}(?![.,]\d)(?:(?!\w)|(?=(?:eur|euros?)\b))")
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")
 _SPACES = re.compile(r"\s+")
 

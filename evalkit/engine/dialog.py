@@ -92,11 +92,12 @@ class Dialogues:
 
     async def _run(self, talk: Conversation) -> Failure | None:
         most = 3 * (self.limits.turns + self.limits.calls) + 10  # langgraph's own limit: behind ours
+        chart = graph()  # imports langgraph when it is first asked for: no dialogue's time
         limit = asyncio.timeout(self.limits.seconds)
         try:
             with _untraced():
                 async with limit:
-                    await graph().ainvoke({"talk": talk}, {"recursion_limit": most})
+                    await chart.ainvoke({"talk": talk}, {"recursion_limit": most})
         except Stopped as e:
             return e.failure
         except TimeoutError:

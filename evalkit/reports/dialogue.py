@@ -112,7 +112,8 @@ def _fix(run: Run) -> str:
     first = found[0]
     return (
         f"To fix first: {first['policy']}, which alone fails {percent(first['gain'])} of the dialogues "
-        f"({100 * first['gain_low']:.1f} to {100 * first['gain_high']:.1f}). "
+        f"({100 * first['gain_low']:.1f} to {100 * first['gain_high']:.1f})"
+        f"{'' if first.get('stands_out') else '; beyond chance it is broken no more often than the others'}. "
     )
 
 

@@ -37,6 +37,7 @@ RULES = {
         "An order may be cancelled as long as it is open.",
         "When in doubt, ask a colleague.",
         "Only compensate if the member has insurance.",
+        "Tools are reserved for members over 18.",
     ],
     "limit": [
         "Each booking can have at most five travellers.",

@@ -3,6 +3,8 @@
 import pytest
 
 from evalkit.benchmarks import domain as domains
+from evalkit.benchmarks import events, filling, intellagent, lint, normative, policyfile, sets, suites
+from evalkit.benchmarks.event import Event
 from evalkit.core.errors import ContentError, UsageError
 
 
@@ -33,6 +35,8 @@ def test_a_folder_without_its_files_says_which_are_missing(tmp_path):
     (tmp_path / "domain.yaml").write_text("id: x")
     with pytest.raises(ContentError, match=r"missing here: policy\.md, policies\.yaml"):
         domains.read(tmp_path)
+    with pytest.raises(ContentError, match="nowhere: no such folder; a domain is a folder with domain"):
+        domains.read(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -76,9 +80,6 @@ def test_a_folder_without_its_files_says_which_are_missing(tmp_path):
          "no twist on policy 'passport-secret' has a twin"),
         ("events.yaml", "quiet: {rows: {booking: {dispute: none}}}", "quiet: {rows: {bookng: {dispute: none}}}",
          "no row 'bookng'; did you mean 'booking'"),
-        ("events.yaml", "id: wheelchair-time\n    policy: wheelchair-time",
-         "id: wheelchair-time\n    policy: battery-reminder",
-         "no twist puts policy 'wheelchair-time' to the test"),
         ("events.yaml", "  - id: seats-secret", "  - id: passport-secret", "twist 'passport-secret' twice"),
         ("events.yaml", "forbid: {say: [\"{flight.ops_note}\",", "forbids: {say: [\"{flight.ops_note}\",",
          "twist ops-note-secret on ask_delay: expect.0"),
@@ -90,3 +91,53 @@ def test_what_does_not_fit_is_told_with_its_place(copy, file, old, new, words):
         domains.read(folder)
     assert str(folder) in str(e.value)
     assert len(str(e.value).splitlines()) <= 13
+
+
+def test_a_generated_file_of_policies_is_a_domains_and_what_no_twist_tests_is_in_no_event(travel, copy):
+    """What `evalkit generate policies` writes, with the policies of the templates kept."""
+    folder = copy()
+    document = folder / "policy.md"
+    found = normative.extract(travel.text, "policy.md").entries
+    last = travel.text.rindex("customer")
+    place = found[0].source.model_copy(update={"start": last, "end": last + len("customer")})
+    repeated = found[0].model_copy(update={"id": "said-thrice", "quote": "customer", "source": place})
+    source = policyfile.source_of(document, travel.text, folder / "policies.yaml")
+    (folder / "policies.yaml").write_text(policyfile.dump([*travel.entries, *found, repeated], source))
+    own = domains.read(folder)
+    assert len(own.policies) == len(travel.policies) + len(found) + 1
+    assert own.by_id["travel/said-thrice"].source.start == last
+    assert set(own.untested) == {f"travel/{e.id}" for e in (*found, repeated)}
+    drawn = [s for s, _ in zip(sets.draw(own, 0, 1, 12), range(200), strict=False)]
+    assert not {p for s in drawn for p in s} & set(own.untested)
+    assert any("no twist puts policy 'travel/said-thrice' to the test" in p for p in lint.check_domain(own, twists=()))
+    made = suites.build("intellagent", {"events": "2"}, str(folder))
+    assert any("no twist in events.yaml tests" in note and "..." in note for note in made.notes)
+    assert intellagent.domain_of(intellagent.event_of(next(iter(made.read())))).digest == own.digest
+
+
+def test_quotes_that_have_moved_and_policies_without_one_are_told(travel, copy):
+    folder = copy()
+    found = normative.extract(travel.text, "policy.md").entries
+    source = policyfile.source_of(folder / "policy.md", travel.text, folder / "policies.yaml")
+    (folder / "policies.yaml").write_text(policyfile.dump([*travel.entries, *found], source))
+    (folder / "policy.md").write_text("A new first line.\n" + travel.text)
+    with pytest.raises(ContentError, match="quotes do not stand at their place"):
+        domains.read(folder)
+    (folder / "policy.md").write_text(travel.text)
+    bare = travel.entries[0].model_copy(update={"id": "bare", "quote": "", "text": "Be kind."})
+    (folder / "policies.yaml").write_text(policyfile.dump([*travel.entries, bare], None))
+    with pytest.raises(ContentError, match="policy 'bare': it has no quote"):
+        domains.read(folder)
+
+
+def test_dates_may_stand_in_expectations(copy):
+    folder = copy("events.yaml", '{say: {any: ["{amount}", "{claimed}", "{told}"]}}',
+                  '{say: {any: ["{now|date}", "{now|time}", "{amount|money}"]}}')  # fmt: skip
+    assert isinstance(events.build(domains.read(folder), ["travel/same-route"], 0), Event)
+    with pytest.raises(ContentError, match="'soon' is no date"):
+        filling.fill("at {x|date}", lambda _: "soon")
+
+
+def test_a_colon_in_a_quoted_text_of_an_expression_is_no_parameter(copy):
+    folder = copy("events.yaml", "THEN 'free' ELSE", "THEN 'it''s (?:word' ELSE")
+    assert isinstance(events.build(domains.read(folder), ["travel/no-free-upgrade"], 0), Event)

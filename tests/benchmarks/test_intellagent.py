@@ -116,7 +116,8 @@ def test_difficulty_can_be_chosen_exactly():
         ({"events": "many"}, "a whole number"), ({"events": "0"}, "a whole number"),
         ({"difficulty": "0-3"}, "a level or a range"),
         ({"difficulty": "5-2"}, "a level or a range"), ({"difficulty": "hard"}, "a level or a range"),
-        ({"domains": "travl"}, "did you mean 'travel'"), ({"difficulty": "60"}, "no event of difficulty 60 to 60"),
+        ({"domains": "travl"}, "did you mean 'travel'"), ({"domains": " ,"}, "name some, or all"),
+        ({"difficulty": "60"}, "no event of difficulty 60 to 60"),
     ],
 )  # fmt: skip
 def test_wrong_options_are_told(options, words):
@@ -162,3 +163,8 @@ def test_nearly_every_pair_of_policies_can_meet(travel):
     pairs = list(combinations([p.id for p in travel.policies], 2))
     made = [isinstance(build(travel, pair, 0), Event) for pair in pairs]
     assert sum(made) >= 0.98 * len(pairs)
+
+
+def test_a_domain_named_twice_is_taken_once():
+    found = [s.id for s in suites.build("intellagent", {"domains": "travel, travel", "events": "1"}).read()]
+    assert len(found) == len(set(found)) == 2

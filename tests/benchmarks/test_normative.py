@@ -42,6 +42,8 @@ Trunks are heavy. They must be weighed twice.
 
 Passengers: Most are young. They must be seated by noon.
 
+Most bags are black. It is forbidden to open them.
+
 To close a case, you must:
 - write a note,
 - call back
@@ -50,6 +52,7 @@ To close a case, you must:
     assert words == [
         "Luggage: Trunks are heavy. They must be weighed twice.",
         "Luggage: Passengers: Most are young. They must be seated by noon.",
+        "Luggage: It is forbidden to open them.",
         "Luggage: To close a case, you must: write a note,",
         "Luggage: To close a case, you must: call back",
     ]

@@ -24,17 +24,27 @@ REWORDED = [
     (r"^Done, ", "All done: "),
     (r"Have a good journey\.", "Is there anything else I can help with?"),
 ]  # fmt: skip
+CHATTY = [
+    (r"Shall I ([^?]*)\?", "Would you like me to go ahead with that?"),
+    (r"Is that all right with you\?", "Does that work for you?"),
+    (r"\b(?:so )?I cannot\b", "unfortunately, I'm not able to"),
+    (r"(\d[\d,]*(?:\.\d+)?) euros", r"**EUR \1**"),
+    (r"Could you tell me ([^?]*), please\?", r"To get started, could you please provide \1?"),
+    (r"^Done, ", "Great news! All set - "),
+    (r"$", "\n\nPlease let me know if there is anything else you need."),
+]
+"""How chat models put it."""
 POLICIES = [p.id for p in domains.load("travel").policies]
 
 
-def reword(text):
-    for old, new in REWORDED:
+def reword(text, table=REWORDED):
+    for old, new in table:
         text = re.sub(old, new, text)
     return text
 
 
-def reworded(plan):
-    return tuple(turn.model_copy(update={"say": reword(turn.say)}) for turn in plan)
+def reworded(plan, table=REWORDED):
+    return tuple(turn.model_copy(update={"say": reword(turn.say, table)}) for turn in plan)
 
 
 def test_the_rewording_changes_nearly_every_message(travel):
@@ -56,3 +66,19 @@ def test_other_words_for_the_same_deeds_are_judged_the_same(travel, policy):
         assert gold.assessment.reached in (True, None)
         careless = events.play(travel, event, reworded(event.careless))
         assert {p for p, o in careless.assessment.outcomes.items() if o == "violation"} == set(event.pressed)
+
+
+@pytest.mark.parametrize("name", domains.available())
+def test_every_policy_of_every_domain_is_judged_the_same_of_an_agent_that_writes_as_chat_models_do(name):
+    domain = domains.load(name)
+    wrong = []
+    for policy in domain.policies:
+        for twin in (False, True):
+            event = events.build(domain, [policy.id], 1, twin=twin)
+            assert isinstance(event, Event), event.reasons
+            for plan, broken in ((event.gold, set()), (event.careless, set(event.pressed))):
+                found = events.play(domain, event, reworded(plan, CHATTY))
+                violated = {p for p, o in found.assessment.outcomes.items() if o == "violation"}
+                if found.trouble or violated != broken:
+                    wrong.append((event.id, found.trouble, violated))
+    assert wrong == []

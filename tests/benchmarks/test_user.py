@@ -86,6 +86,14 @@ def test_a_question_it_has_no_answer_to_does_not_end_the_matter(session):
     assert session.asked() == ("cancel",)
 
 
+def test_a_polite_close_does_not_hide_a_question(session):
+    """Chat models end every message so: the question before it is still one."""
+    close = " Is there anything else I can help with?"
+    assert session.reply("Which airline was it?" + close) == "I do not know."
+    assert session.reply("Does that work for you?" + close) == "Yes, please."
+    assert session.reply("Done." + close) == "And five bags."
+
+
 def test_it_knows_which_requests_it_made(session):
     assert session.asked() == ("cancel",)
     session.reply("Done.")
@@ -120,7 +128,9 @@ def test_what_is_no_refusal_is_not_heard_as_one(text):
 @pytest.mark.parametrize(
     "text", ["shall i cancel it?", "would you like me to proceed?", "please confirm that", "do you agree?",
              "may i proceed?",
-             "is that okay with you?", "are you ok with that?", "proceed (yes/no)"]
+             "is that okay with you?", "are you ok with that?", "proceed (yes/no)", "does that work for you?",
+             "how does that sound? would that be acceptable?", "are you happy with that?", "could you please confirm?",
+             "let me know if you'd like me to go ahead.", "do i have your permission?"]
 )  # fmt: skip
 def test_questions_for_consent_are_heard(text):
     assert AGREES.search(text)

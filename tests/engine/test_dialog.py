@@ -9,6 +9,7 @@ import pytest
 
 from evalkit.core.errors import ContentError, TargetError
 from evalkit.core.types import Message, Reply, Trajectory
+from evalkit.engine import dialog
 from evalkit.engine.conversation import Limits
 from evalkit.engine.dialog import Dialogues
 from tests.engine import talks
@@ -109,6 +110,17 @@ def test_turns_and_tokens_have_limits():
     assert tokens.failure.kind == "limit"
     assert "tokens" in tokens.failure.message
     assert tokens.usage.prompt_tokens > 0
+
+
+def test_what_evalkit_takes_to_start_is_no_dialogues_time(monkeypatch):
+    made = dialog.graph()
+
+    def slowly():
+        time.sleep(0.6)
+        return made
+
+    monkeypatch.setattr(dialog, "graph", slowly)
+    assert have(Agent(lambda r: "I cannot do that."), dialogues=Dialogues(Limits(seconds=0.5))).failure is None
 
 
 def test_a_dialogue_that_takes_too_long_is_a_timeout_with_what_was_said_so_far():

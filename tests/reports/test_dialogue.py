@@ -42,6 +42,11 @@ def test_the_lead_names_success_utility_and_the_first_policy_to_fix():
     said = dialogue.in_words(group)
     assert "kept every policy in 62.5% of 8 dialogues" in said
     assert "To fix first: a" in said
+    first = group.runs[0].summary["diagnosis"][0]
+    assert first["stands_out"] == ("beyond chance" not in said)
+    certain = {**summary(), "diagnosis": [{**first, "stands_out": not first["stands_out"]}]}
+    turned = dialogue.in_words(tables.groups([Run("k", certain)])[0])
+    assert first["stands_out"] == ("beyond chance it is broken no more often than the others" in turned)
     assert tables.ranked_by(group.runs) == "success_rate"
 
 
