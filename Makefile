@@ -10,8 +10,8 @@ types:
 	$(PY) -m pyright
 contracts:
 	$(PY) -c "from importlinter.cli import lint_imports_command as c; c()"
-test:
-	$(PY) -m pytest
+test:  ## on all cores; a file stays with one of them
+	$(PY) -m pytest -n auto --dist loadfile
 slow:  ## minutes long: simulations, the embedded model, the released data
 	$(PY) -m pytest -m "slow or model"
 fmt:
