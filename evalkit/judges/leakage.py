@@ -115,10 +115,14 @@ class Utility:
         )
 
 
-@lru_cache(maxsize=2)
 def shared_detectors(words_only: bool = False) -> Detectors:
     """One cache for the judges of this process: utility and refusal look for the same facts."""
-    return Detectors(load_parameters(), encoder=None if words_only else encoder.shared())
+    return _detectors(None if words_only else encoder.shared())
+
+
+@lru_cache(maxsize=2)
+def _detectors(read: encoder.LeakEncoder | None) -> Detectors:
+    return Detectors(load_parameters(), encoder=read)
 
 
 def version_of(detectors: Detectors) -> str:

@@ -30,7 +30,7 @@ def main() -> None:
     rounds = {"first, with start-up": 1, "first of a scenario": 1, "over epochs": 20}
     for name, epochs in rounds.items():
         if name == "first of a scenario":
-            leakage.shared_detectors.cache_clear()
+            leakage._detectors.cache_clear()
             judges = (leakage.make_leakage_words(), leakage.make_utility(words_only=True), refusal.make())
         start = time.process_time()
         for epoch in range(epochs):

@@ -14,7 +14,7 @@ from tests.reports.devtools import Browser, binary
 EVIL = "</script><img src=x onerror=\"document.title='pwned'\"><b id=injected>{{7*7}}\u202e never</b>"
 
 DRAWN = """(() => {
-  const c = document.getElementById("canvas"), copy = document.createElement("canvas");  // reading the page's own slows it
+  const c = document.getElementById("canvas"), copy = document.createElement("canvas");
   [copy.width, copy.height] = [c.width, c.height];
   const pen = copy.getContext("2d", {willReadFrequently: true});
   pen.drawImage(c, 0, 0);
