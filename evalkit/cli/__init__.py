@@ -249,14 +249,9 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
         say(note)
     if dry_run:
         calls = plan(
-            planned.read,
-            planned.contexts,
-            planned.spec,
-            planned.concurrency,
-            wish.price,
-            planned.judges,
+            planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price, planned.judges,
             getattr(planned.target, "calls_each", 1),
-        )
+        )  # fmt: skip
         print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
         return 0
     with contextlib.redirect_stdout(sys.stderr), RunFolder.open(path, planned.spec) as folder:
