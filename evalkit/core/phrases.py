@@ -26,7 +26,7 @@ _PARTICIPLES = """
     undo:undone unfreeze:unfrozen unset:unset upset:upset wake:woken wear:worn win:won wind:wound withdraw:withdrawn
     write:written
 """
-_IRREGULAR = dict(pair.split(":") for pair in _PARTICIPLES.split())
+_IRREGULAR = {verb: participle for verb, _, participle in (pair.partition(":") for pair in _PARTICIPLES.split())}
 _DOUBLED = re.compile(r"(?:[^aeiou]|^|qu)[aeiou][bdgklmnprt]$")
 _STRESSED = frozenset(
     {"admit", "begin", "cancel", "commit", "equip", "forbid", "forget", "format", "occur", "permit", "prefer", "quit",
