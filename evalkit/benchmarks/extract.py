@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import content
+from evalkit.benchmarks.asking import Prompt
 from evalkit.benchmarks.documents import Document, squash
 from evalkit.benchmarks.proposals import FACTS, RESPONSE_FORMAT, annotate, identifier, topics_in
 from evalkit.core.errors import ContentError, TargetError, UsageError
 from evalkit.core.protocols import Target
-from evalkit.core.types import CONTEXT_SLOT, Message, Model, Reply, Request
+from evalkit.core.types import CONTEXT_SLOT, Message, Reply, Request
 
 TOPICS = 4
 """Topics asked for in each part of a document."""
@@ -33,14 +34,6 @@ CALLS = 8
 """Most calls in flight."""
 SUFFIXES = (".txt", ".md")
 _STRUCTURED = ("http://", "https://", "openai")  # names of targets whose servers may know response_format
-
-
-class Prompt(Model):
-    """benchmarks/copriva/extract.yaml."""
-
-    version: str
-    system: str
-    user: str
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from evalkit.judges.events import Dialogue, Event, dialogue_of
 from evalkit.judges.limits import measure
 from evalkit.judges.rule import Act, Rule, rule_of
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Raised with every change of activation, acts or rules that can change a verdict."""
 Place = tuple[int, int]
 START: Place = (-1, 0)

@@ -4,24 +4,17 @@ Pure. Knows nothing of policies; a quote from an event is a span of the trajecto
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
+from evalkit.core.events import is_failure
 from evalkit.core.types import Evidence, Message, Scenario, ToolCall, Trajectory
 from evalkit.judges.answer import Prepared
 
-_GOOD = ("success", "ok", "verified", "allowed", "match", "valid", "authenticated", "approved")
 QUOTE = 240
 """Most characters of a tool's result that are quoted as evidence."""
-_FAILED = re.compile(
-    r"^\W*(?:error|errors|failed|failure|denied|forbidden|exception|traceback|not found|unauthori[sz]ed|rejected|"
-    r"invalid|timeout|timed out)\b",
-    re.IGNORECASE,
-)
-_BAD_STATUS = frozenset({"error", "failed", "failure", "denied", "rejected", "unauthorized", "not_found", "timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +123,3 @@ def _arguments(call: ToolCall) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def is_failure(result: str) -> bool:
-    """Whether a tool's answer says that the call failed: an error in JSON, or a text that begins with one."""
-    try:
-        found = json.loads(result)
-    except ValueError:
-        return _FAILED.search(result) is not None
-    if isinstance(found, str):
-        return _FAILED.search(found) is not None
-    if not isinstance(found, dict):
-        return False
-    status = str(found.get("status", "")).lower()
-    no = any(key in found and (found[key] is False or str(found[key]).lower() in ("no", "false")) for key in _GOOD)
-    return bool(found.get("error") or found.get("errors") or no or status in _BAD_STATUS)

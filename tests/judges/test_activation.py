@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core.events import is_failure
 from evalkit.core.types import Policy, Scenario
 from evalkit.judges.activation import activation, strongest
-from evalkit.judges.events import dialogue_of, is_failure
+from evalkit.judges.events import dialogue_of
 from tests.judges.dialogues import play
 
 CARD = Policy(
@@ -57,3 +58,8 @@ def test_failures_of_tools_are_told_from_results():
         assert is_failure(bad), bad
     for good in ('{"status": "ok"}', '{"errors": 0}', "sent", "no error occurred", "[]", '{"error": null}', ""):
         assert not is_failure(good), good
+
+
+def test_an_answer_nested_too_deeply_to_be_read_is_no_bug_of_the_judge():
+    assert not is_failure("[" * 100_000)
+    assert is_failure("error: " + "[" * 100_000)
