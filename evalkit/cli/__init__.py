@@ -15,6 +15,7 @@ from evalkit import __version__
 from evalkit.cli import audit, calibrate, ci, policies, train
 from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import export as export_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, compare_cli, judge_cli, models_cli, runs_cli, sources_cli, train):
+for part in (audit, calibrate, compare_cli, export_cli, judge_cli, models_cli, runs_cli, sources_cli, train):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)

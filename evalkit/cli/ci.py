@@ -1,4 +1,4 @@
-"""What CI is given: the options `--fail-on`, `--junit`, `--sarif`, `--github`, and the files behind them. No numbers."""
+"""What CI is given: `--fail-on`, `--junit`, `--sarif`, `--github`, and the files behind them. Decides nothing."""
 
 import os
 import sys

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,9 @@ def _listed(path: Path) -> Listed:
     try:
         spec, manifest = spec_of(path), store.manifest(path)
         document = store.summary(path) if (path / "summary.json").exists() else {}
-        said = {"run": str(path), "suite": spec.suite, "model": spec.model, "digest": spec.digest()}
-        return Listed(**said, created=_utc(str(manifest.get("created", ""))), **_progress(path, document, manifest))
+        created = _utc(str(manifest.get("created", "")))
+        known = Listed(str(path), spec.suite, spec.model, spec.digest(), created)
+        return replace(known, **_progress(path, document, manifest))
     except (StoreError, ContentError, ValueError, KeyError, TypeError) as e:  # one damaged run must not hide the others
         return Listed(run=str(path), broken=str(e))
 

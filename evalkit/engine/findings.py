@@ -74,9 +74,9 @@ def findings(path: Path, criteria: Collection[Criterion] = BREACHES, *, places: 
     where = _places(path) if places else {}
     for record in store.records(path):
         for verdict in record.verdicts:
-            if verdict.outcome == "violation" and verdict.criterion in criteria:
-                if verdict.criterion != "refusal" or record.scenario.attack == BENIGN:
-                    yield _finding(record, verdict, where.get((record.scenario.id, record.trajectory.epoch)))
+            harmless = verdict.criterion != "refusal" or record.scenario.attack == BENIGN
+            if verdict.outcome == "violation" and verdict.criterion in criteria and harmless:
+                yield _finding(record, verdict, where.get((record.scenario.id, record.trajectory.epoch)))
 
 
 def behind(metric: str) -> tuple[Criterion, ...]:

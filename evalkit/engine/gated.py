@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.core.types import Metric
-from evalkit.engine.comparing import Comparison, Flip, Row
+from evalkit.engine.comparing import Comparison, Flip
 from evalkit.engine.findings import Finding, behind, findings
 from evalkit.engine.gates import Checked, Gate
+from evalkit.engine.paired import Row
 
 PASSED, GATE, ERRORS, INTERRUPTED = 0, 1, 3, 130
 SHOWN = 10

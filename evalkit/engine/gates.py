@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from evalkit.core.errors import UsageError, unknown
 from evalkit.core.types import Metric
-from evalkit.engine.comparing import Row
 from evalkit.engine.corrected import ABOUT as CORRECTED
 from evalkit.engine.measures import ABOUT
+from evalkit.engine.paired import Row
 
 _FORM = re.compile(
     r"^\s*([a-z][a-z0-9_]*)\s*(?:\[([^\]]*)\])?((?:\.[a-z_]+)*)\s*(>=|<=|>|<)\s*([0-9.eE+-]+)\s*(%?)\s*$"
@@ -47,6 +47,7 @@ OF_COMPARISON: dict[str, Callable[[Row], float | None]] = {
     "families": lambda r: r.families,
 }
 """Parts of a difference, which is B minus A."""
+COUNTS = frozenset({"n", "errors", "abstained", "families"})
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Gate:
         """`name>number`, `name[key=value,...].part<=number`, joined by `and`; `UsageError` says what is wrong."""
         return cls(text, tuple(_condition(text, one, comparison) for one in re.split(r"\sand\s", text)))
 
-    def check(self, found: Iterable[Metric] | Iterable[Row]) -> Checked:
+    def check(self, found: Iterable[Metric | Row]) -> Checked:
         """A gate on a number that was not measured fails, unless another of its conditions does not hold."""
         rows = list(found)
         said, missing = [], False
@@ -99,12 +100,13 @@ class Gate:
             elif not condition.holds(value):
                 return Checked(self.text, None)
             else:
-                said.append(f"{value:.4f}{_beside(row)}" if isinstance(value, float) else f"{value}")
+                counted = condition.part in COUNTS
+                said.append(f"{value:g}" if counted else f"{value:.4f}{_beside(row)}")
         if missing:
             return Checked(self.text, f"{self.text}: not measured", measured=False)
         return Checked(self.text, f"{self.text}: it is {' and '.join(said)}")
 
-    def failed(self, found: Iterable[Metric] | Iterable[Row]) -> str | None:
+    def failed(self, found: Iterable[Metric | Row]) -> str | None:
         """Why the gate fails, or None."""
         return self.check(found).why
 

@@ -95,4 +95,4 @@ def _raw(path: Path, name: str, holding: str = "") -> Iterator[tuple[dict[str, A
 
 
 def _is(raw: dict[str, Any], name: str, epoch: int) -> bool:
-    return raw["scenario_id"] == name and raw.get("epoch", 0) == epoch
+    return bool(raw["scenario_id"] == name and raw.get("epoch", 0) == epoch)

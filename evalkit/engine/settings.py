@@ -1,4 +1,4 @@
-"""What must be equal for two runs to be compared, and what differs. Reads manifests and scenarios; compares no result."""
+"""What must be equal for two runs to be compared, and what differs. Compares no result."""
 
 from collections.abc import Mapping
 from pathlib import Path

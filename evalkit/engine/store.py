@@ -280,7 +280,7 @@ def parse_verdicts(lines: Iterable[bytes], judges: Mapping[str, str] | None = No
 
 
 def shards(path: Path, name: str) -> list[Path]:
-    """The files of that name in a run folder: `trajectories.jsonl`, and `trajectories-<shard>.jsonl` of many writers."""
+    """The files of that name in a run folder: of one writer, and of many (`trajectories-<shard>.jsonl`)."""
     return sorted(p for p in path.glob(f"{name}*.jsonl") if p.stem == name or p.stem.startswith(f"{name}-"))
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from evalkit.engine.comparing import MCNEMAR, Comparison, Flip, Row
+from evalkit.engine.comparing import Comparison, Flip
+from evalkit.engine.paired import MCNEMAR, Row
 from evalkit.reports.numbers import percent
 from evalkit.reports.tables import HIGHER_IS_BETTER, label, plain
 from evalkit.reports.wrapping import wrapped

@@ -38,7 +38,7 @@ def sarif(gated: Gated, found: Iterable[Finding], here: Path) -> dict[str, Any]:
         "invocations": [_invocation(gated)],
         "results": results,
         "columnKind": "unicodeCodePoints",
-        "properties": {"metrics": {name: value for name, value in gated.numbers}, "run": str(gated.run)},
+        "properties": {"metrics": dict(gated.numbers), "run": str(gated.run)},
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
