@@ -17,7 +17,7 @@ from evalkit.engine.measures import MEASURES
 from evalkit.engine.rejudge import spec_of
 
 _OURS = ("manifest.json", "summary.json", "audit.json", ".lock")
-_OURS_LIKE = ("scenarios*.jsonl", "contexts*.jsonl", "trajectories*.jsonl", "verdicts*.jsonl", ".*.new", "audits")
+_OURS_LIKE = ("scenarios*.jsonl", "contexts*.jsonl", "trajectories*.jsonl", "verdicts*.jsonl", ".*.new", "audit")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

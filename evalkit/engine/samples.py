@@ -29,8 +29,7 @@ def sample(path: Path, name: str) -> Sample:
     store.manifest(path)
     wanted, epoch = _parsed(name)
     played = _played(path)
-    if (found := _match(played, name, None)) is None:  # ids may hold an @ themselves
-        found = _match(played, wanted, epoch)
+    found = _match(played, name) or _match(played, wanted)  # ids may hold an @ themselves
     if found is None:
         raise unknown("sample", name, sorted(played)[:1000])
     if epoch is None or found == name:
@@ -46,7 +45,7 @@ def _parsed(name: str) -> tuple[str, int | None]:
     return (wanted, int(epoch)) if sign and epoch.isdecimal() else (name, None)
 
 
-def _match(played: dict[str, list[int]], name: str, _epoch: int | None) -> str | None:
+def _match(played: dict[str, list[int]], name: str) -> str | None:
     if name in played:
         return name
     inside = [i for i in played if name and name in i]

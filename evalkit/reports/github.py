@@ -61,5 +61,6 @@ def _property(value: str) -> str:
 
 
 def _passed(gated: Gated) -> str:
-    gates = f"{len(gated.cases)} gates passed" if gated.cases else "no gate was asked"
+    n = len(gated.cases)
+    gates = f"{n} gate{'' if n == 1 else 's'} passed" if n else "no gate was asked"
     return "; ".join([gates, *(f"{name} {value}" for name, value in gated.numbers[:3])])

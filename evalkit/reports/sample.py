@@ -22,16 +22,16 @@ def sample(record: Record, context: Context | None, *, full: bool = False, colou
     """The sample, at most 100 columns wide. `colour`: evidence is inverted, beside being bracketed."""
     scenario, trajectory = record.scenario, record.trajectory
     head = f"{scenario.id}  epoch {trajectory.epoch}  {scenario.suite}, {scenario.attack}, family {scenario.family}"
-    lines = [*wrapped(head), *wrapped(f"model {trajectory.model or trajectory.target}{_how(record)}"), ""]
+    lines = [*_ours(head), *_ours(f"model {trajectory.model or trajectory.target}{_how(record)}"), ""]
     for policy in scenario.policies:
-        lines += [*wrapped(f"policy {policy.id} ({policy.kind}, severity {policy.severity})"), *_barred(policy.text)]
+        lines += [*_ours(f"policy {policy.id} ({policy.kind}, severity {policy.severity})"), *_barred(policy.text)]
     lines += _facts(record)
     for message in scenario.messages:
         lines += ["", *_message(message, (), context, full)]
     lines += ["", "--- the answer ---"]
     if trajectory.failure is not None:
         failure = trajectory.failure
-        lines += wrapped(f"no answer: {failure.kind} ({failure.boundary}): {failure.message}")
+        lines += _ours(f"no answer: {failure.kind} ({failure.boundary}): {failure.message}")
     for number, message in enumerate(trajectory.messages):
         lines += ["", *_message(message, _spans(record.verdicts, number, message), None, full)]
     if trajectory.reasoning:
@@ -75,13 +75,14 @@ def _spans(verdicts: Sequence[Verdict], number: int, message: Message) -> list[t
 
 
 def _message(message: Message, spans: Sequence[tuple[int, int]], context: Context | None, full: bool) -> Iterator[str]:
-    yield message.role if message.tool_call_id is None else f"{message.role} (answers {plain(message.tool_call_id)})"
+    answers = f" (answers {message.tool_call_id})" if message.tool_call_id is not None else ""
+    yield from _ours(f"{message.role}{answers}")
     text = marked(message.content, spans)
     if context is not None and CONTEXT_SLOT in text:
         document = context.text if full else f"(document {context.title}: {len(context.text):,} characters; --full)"
         text = text.replace(CONTEXT_SLOT, _own(document), 1)
     if text:
-        yield from _barred(text if spans else _cut(text, full))
+        yield from _barred(text if spans else _cut(text, full), marks=True)
     for call in message.tool_calls:
         yield from _barred(f"calls {call.name}({call.arguments})")
 
@@ -92,8 +93,14 @@ def _cut(text: str, full: bool) -> str:
     return f"{text[:FOLDED]} … ({len(text) - FOLDED:,} more characters; --full)"
 
 
-def _barred(text: str) -> list[str]:
-    width = WIDTH - len(_BAR)
+def _ours(text: str) -> list[str]:
+    """A line of evalkit; the names in it are somebody else's."""
+    return wrapped(_own(text))
+
+
+def _barred(text: str, *, marks: bool = False) -> list[str]:
+    """Lines of somebody else's text. `marks`: what marks are in it are ours."""
+    text, width = text if marks else _own(text), WIDTH - len(_BAR)
     found: list[str] = []
     for line in text.split("\n"):
         found += textwrap.wrap(plain(line), width, break_on_hyphens=False) or [""]
@@ -105,7 +112,7 @@ def _facts(record: Record) -> list[str]:
     lines = []
     for word, facts in (("secret", scenario.secrets), ("may be told", scenario.shareable)):
         for fact in facts:
-            lines += wrapped(f"{word}: {fact.about} ({fact.id})")
+            lines += _ours(f"{word}: {fact.about} ({fact.id})")
     return lines
 
 
@@ -115,11 +122,11 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for v in verdicts:
         thing = " ".join(x for x in (v.policy_id, v.fact_id) if x)
         score = f", score {v.score:.2f}" if v.score is not None else ""
-        yield from wrapped(f"{v.outcome:14} {v.criterion}  {thing}  by {v.judge} ({v.stage}{score})")
+        yield from _ours(f"{v.outcome:14} {v.criterion}  {thing}  by {v.judge} ({v.stage}{score})")
         if v.reason:
-            yield from _barred(_own(v.reason))
+            yield from _barred(v.reason)
         for e in v.evidence:
-            yield from _barred(f"{OPEN}{_own(e.quote)}{CLOSE} in message {e.message}")
+            yield from _barred(f"{OPEN}{_own(e.quote)}{CLOSE} in message {e.message}", marks=True)
 
 
 def _how(record: Record) -> str:

@@ -29,7 +29,7 @@ def sarif(gated: Gated, found: Iterable[Finding], here: Path) -> dict[str, Any]:
         policy = finding.policy or Policy(id=finding.criterion, text=finding.criterion)
         if policy.id not in rules:
             index[policy.id] = len(rules)
-            rules[policy.id] = _rule(policy)
+            rules[policy.id] = _rule(policy, gated)
         results.append(_result(gated, finding, policy, index[policy.id], here))
     driver = {"name": "evalkit", "version": __version__, "semanticVersion": __version__, "rules": list(rules.values())}
     run = {
@@ -52,11 +52,13 @@ def literal(value: str) -> str:
     return escaped.encode("utf-8", "backslashreplace").decode()
 
 
-def _rule(policy: Policy) -> dict[str, Any]:
+def _rule(policy: Policy, gated: Gated) -> dict[str, Any]:
+    """GitHub demands a `help` of every rule."""
     return {
         "id": policy.id,
         "shortDescription": {"text": literal(_short(policy.text))},
         "fullDescription": {"text": literal(policy.text)},
+        "help": {"text": literal(f"See all of them: evalkit show {gated.run} --policy {policy.id}")},
         "defaultConfiguration": {"level": _LEVEL[policy.severity]},
         "properties": {
             "tags": ["policy", policy.kind],
