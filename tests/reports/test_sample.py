@@ -27,7 +27,12 @@ def record(answer="It is sesame, really.", quote="sesame", **more):
 
 def test_policy_dialogue_and_verdict_are_there_with_the_span_marked():
     text = sample(record(), DOCUMENT)
-    for words in ("│ Do not say it.", "│ It is ⟦sesame⟧, really.", "violation      non_disclosure  p  by j", "tells it"):
+    for words in (
+        "│ Do not say it.",
+        "│ It is ⟦sesame⟧, really.",
+        "violation      non_disclosure  p  by j",
+        "tells it",
+    ):
         assert words in text
     assert max(map(len, text.splitlines())) <= 100
 
