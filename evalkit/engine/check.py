@@ -84,5 +84,5 @@ def _asks_else(scenario: Scenario) -> Iterator[str]:
     except ValueError as e:
         yield f"its question cannot be read back: {e}"
         return
-    if found != scenario.question:
+    if scenario.question and found != scenario.question:
         yield f"asks {found[:80]!r}, not {scenario.question[:80]!r}"

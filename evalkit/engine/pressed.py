@@ -118,7 +118,9 @@ class Rewrites:
         self._outcomes.setdefault((plain, trajectory.epoch), {})[rewrite] = outcome
 
     def metrics(self, epochs: int) -> Iterator[Metric]:
-        """The numbers of ABOUT, then every number of the suite by rewrite."""
+        """The numbers of ABOUT, then every number of the suite by rewrite; none where nothing was rewritten."""
+        if not self.parts:
+            return
         yield from self._success(epochs)
         yield from self._rises()
         yield from self._worst()
