@@ -6,7 +6,7 @@ some are kept for the dev part: it measures sentences that training has not seen
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -28,6 +28,7 @@ from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.sketch import Sketch, played, sketch
 
 _PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_PART = re.compile(r"<(\w+)(?::(\w))?>")
 _SLOT_ROLES = {
     "x": "target", "y": "other", "z": "reset", "q": "trigger", "p": "need", "r": "reset", "d": "trigger", "e": "other",
     "s": "target", "t": "other",
@@ -56,25 +57,50 @@ class Sentences(Model):
     frames: tuple[str, ...] = Field(min_length=1)
     reasons: tuple[str, ...] = ()
     asides: tuple[str, ...] = ()
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What sentences are put together from; `{_}` is the slot that a part is about."""
+    grammar: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Form to sentences with `<part:slot>` or `<part>` in them."""
 
-    def of(self, form: str, dev: bool) -> list[str]:
-        """Those of a form that a part may use."""
-        found = self.sentences.get(form, ())
-        return [s for i, s in enumerate(found) if (i % KEPT_APART == KEPT_APART - 1) == dev]
+    def draw(self, form: str, dev: bool, rng: Random) -> str | None:
+        """A sentence that the training part, or the dev part, may use; None where there is none."""
+        pools = [
+            [s for i, s in enumerate(found) if (i % KEPT_APART == KEPT_APART - 1) == dev]
+            for found in (self.sentences.get(form, ()), self.grammar.get(form, ()))
+        ]
+        pools = [pool for pool in pools if pool]
+        return self._whole(rng.choice(rng.choice(pools)), rng) if pools else None
+
+    def _whole(self, sentence: str, rng: Random) -> str:
+        """With a part drawn for each of its places."""
+
+        def put(match: re.Match[str]) -> str:
+            return rng.choice(self.parts[match[1]]).replace("{_", "{" + (match[2] or ""))
+
+        return _PART.sub(put, sentence)
 
 
 def load_sentences(path: Path) -> Sentences:
     """The file; `ContentError` where it names a form that there is not, or a place that the form has not."""
     found = content.load_yaml(path, Sentences)
-    for form, sentences in found.sentences.items():
+    for form, sentences in [*found.sentences.items(), *found.grammar.items()]:
         known = forms.load().forms.get(form)
         if known is None:
-            raise ContentError(f"{path}: sentences.{form}: no such form; there are: {', '.join(forms.load().forms)}")
+            raise ContentError(f"{path}: {form}: no such form; there are: {', '.join(forms.load().forms)}")
         for sentence in sentences:
-            places = {m[1] for m in _PLACE.finditer(sentence)}
-            if odd := places ^ {*known.slots, *known.numbers}:
-                raise ContentError(f"{path}: sentences.{form}: {sentence!r} and the form differ in {{{sorted(odd)[0]}}}")
+            _check(found, sentence, {*known.slots, *known.numbers}, f"{path}: {form}")
     return found
+
+
+def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> None:
+    """Each draw of the parts names all that the form has, and nothing else."""
+    for part in _PART.finditer(sentence):
+        if part[1] not in found.parts:
+            raise ContentError(f"{where}: {sentence!r}: no part {part[1]!r}; there are: {', '.join(found.parts)}")
+    for k in range(max([1, *(len(found.parts[m[1]]) for m in _PART.finditer(sentence))])):
+        whole = _PART.sub(lambda m, k=k: found.parts[m[1]][k % len(found.parts[m[1]])].replace("{_", "{" + (m[2] or "")), sentence)  # type: ignore[misc]
+        if odd := {m[1] for m in _PLACE.finditer(whole)} ^ wanted:
+            raise ContentError(f"{where}: {whole!r} and the form differ in {{{sorted(odd)[0]}}}")
 
 
 def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[str] = ()) -> Iterator[Row]:
@@ -90,10 +116,13 @@ def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[
         seen |= keys
         if block.split != "test":
             rng = Random(f"guardrail words {seed} {index}")
-            for scenario in _reworded(block, [Scenario.model_validate_json(r.line) for r in found], sentences, rng):
+            scenarios = [Scenario.model_validate_json(r.line) for r in found]
+            for scenario in _reworded(block, scenarios, sentences, rng):
                 row = row_of(scenario, sentences)
                 if row is not None:
                     yield row
+            if sentences is not None and block.split == "train":
+                yield from _words_alone(block, scenarios, sentences, rng)
         made += len(found)
         if made >= n:
             return
@@ -112,17 +141,33 @@ def _reworded(block: Block, scenarios: list[Scenario], more: Sentences | None, r
         if said is None:
             yield scenario
             continue
-        text, surface = said
-        tags = {**scenario.tags, "surface": surface}
+        text, sentence = said
+        tags = {**scenario.tags, "sentence": sentence}
         yield scenario.model_copy(update={"policies": (policy.model_copy(update={"text": text}),), "tags": tags})
 
 
+def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: Random) -> Iterator[Row]:
+    """Each policy of the block once more, in other words and without steps: it teaches what policies say."""
+    drafts = {pair.draft.id: pair.draft for pair in block.pairs}
+    for scenario in {s.policies[0].id: s for s in scenarios}.values():
+        policy = scenario.policies[0]
+        said = _word(drafts[policy.id], block, more, rng)
+        if said is None:
+            continue
+        text, sentence = said
+        changed = scenario.model_copy(update={
+            "policies": (policy.model_copy(update={"text": text}),), "tags": {**scenario.tags, "sentence": sentence},
+        })  # fmt: skip
+        row = row_of(changed, more)
+        if row is not None:
+            yield row.model_copy(update={"id": f"{row.id}/words", "steps": (), "roles": {}, "label": False, "onset": ""})
+
+
 def _word(draft: Draft, block: Block, more: Sentences, rng: Random) -> tuple[str, str] | None:
-    """A policy in a further sentence, and that sentence's id."""
-    pool = more.of(draft.form, block.split == "dev")
-    if not pool:
+    """A policy in a further sentence, and that sentence."""
+    sentence = more.draw(draft.form, block.split == "dev", rng)
+    if sentence is None:
         return None
-    sentence = rng.choice(pool)
     naming = wording._naming(rng.choices(_NAMINGS, _SHARES)[0], draft, block.template)  # type: ignore[arg-type]
     rule = fill(sentence, draft, block.template, naming, rng.random() < _WORDY)
     text = rng.choice(more.frames).replace("{rule}", rule)
@@ -131,7 +176,7 @@ def _word(draft: Draft, block: Block, more: Sentences, rng: Random) -> tuple[str
         text += " " + wording._aside(rng.choice(more.asides), draft, block.template, rng, naming)
     if more.reasons and rng.random() < _REASON:
         text += " " + rng.choice(more.reasons)
-    return text, f"{draft.form}/more-{more.sentences[draft.form].index(sentence)}"
+    return text, sentence
 
 
 def row_of(scenario: Scenario, more: Sentences | None = None) -> Row | None:
@@ -154,24 +199,25 @@ def row_of(scenario: Scenario, more: Sentences | None = None) -> Row | None:
     if found is None:
         return common
     roles = {role: tuple(i for i, hit in enumerate(hits) if hit) for role, hits in played(found, rule, list(events)).items()}
-    spans = tuple(_spans(case.policy, tags.get("surface", ""), found, more))
+    spans = tuple(_spans(case.policy, tags, found, more))
     return common.model_copy(update={
         "program": found.program, "roles": roles, "n": found.n, "w": found.w, "v": found.v, "spans": spans,
     })  # fmt: skip
 
 
-def _spans(text: str, surface: str, found: Sketch, more: Sentences | None) -> Iterator[Span]:
-    form, _, which = surface.partition("/")
+def _spans(text: str, tags: Mapping[str, str], found: Sketch, more: Sentences | None) -> Iterator[Span]:
+    """Where the sentence names its slots and numbers; nothing where the sentence is not known."""
+    form, _, which = tags.get("surface", "").partition("/")
     kind, _, number = which.partition("-")
     book = forms.load().forms.get(form)
-    pools = {
-        "seen": book.seen if book else (), "held": book.held if book else (),
-        "more": more.sentences.get(form, ()) if more else (),
-    }  # fmt: skip
-    if not number.isdigit() or int(number) >= len(pools.get(kind, ())):
-        return
+    sentence = tags.get("sentence", "")
+    if not sentence:
+        pool = () if book is None else book.seen if kind == "seen" else book.held if kind == "held" else ()
+        if not number.isdigit() or int(number) >= len(pool):
+            return
+        sentence = pool[int(number)]
     frames = (*forms.load().frames.seen, *forms.load().frames.held, *(more.frames if more else ()))
-    found_ = (_pattern(pools[kind][int(number)]).match(text, at) for at in _begins(text, frames))
+    found_ = (_pattern(sentence).match(text, at) for at in _begins(text, frames))
     match = next((m for m in found_ if m is not None), None)
     if match is None:
         return
@@ -199,7 +245,7 @@ def _frame(frame: str) -> re.Pattern[str]:
     return re.compile(re.escape(frame.partition("{rule}")[0]).replace(re.escape("{code}"), r"[\d.]+"))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _pattern(sentence: str) -> re.Pattern[str]:
     """Finds the sentence in a text, with a group for each place."""
     parts: list[str] = []

@@ -25,6 +25,7 @@ class Row(Model):
     id: str
     policy: str
     steps: tuple[str, ...]
+    """Empty: the row only teaches what the policy says."""
     label: bool
     weight: float = Field(default=1.0, gt=0)
     """How far the label is believed: the confidence of who gave it."""

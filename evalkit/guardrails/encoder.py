@@ -86,7 +86,7 @@ class Encoder:
         programs, tags, numbers, words = head.run(None, {"vectors": vectors})
         chances = _softmax(numbers[0])
         means = understood(_softmax(programs[0]), [(number, chances[at]) for at, number in tokens.numbers])
-        return ReadPolicy(tokens, means, words, tags)
+        return ReadPolicy(tokens, means, words, _even(tags, tokens))
 
     def played(self, policy: str, steps: Sequence[str]) -> Any:
         """(steps, roles): the probability that each step plays each role of the policy."""
@@ -147,6 +147,20 @@ def _batches(texts: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
         if not found or len(found[-1]) >= TOGETHER or len(text) > 1.5 * len(found[-1][0]):
             found.append([])
         found[-1].append(text)
+    return found
+
+
+def _even(tags: Any, tokens: PolicyTokens) -> Any:
+    """The tags with one opinion for each quoted name: the mean of its tokens."""
+    found = tags.copy()
+    start = 0
+    while start < len(tokens.quoted):
+        stop = start + 1
+        while stop < len(tokens.quoted) and tokens.quoted[stop] == tokens.quoted[start] != "":
+            stop += 1
+        if tokens.quoted[start]:
+            found[0, start:stop] = tags[0, start:stop].mean(0)
+        start = stop
     return found
 
 

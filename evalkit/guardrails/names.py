@@ -28,7 +28,7 @@ def named(policy: ReadPolicy, steps: Sequence[str]) -> Any | None:
 
 def _wanted(policy: ReadPolicy) -> dict[str, tuple[tuple[str, bool], ...]] | None:
     """Role to its names, and whether only the beginning is named."""
-    tokens, tags = policy.tokens, policy.tags[0].argmax(-1)
+    tokens, tags = policy.tokens, policy.tags[0].argmax(-1)  # alike within a quoted name: encoder.py
     found: dict[str, tuple[tuple[str, bool], ...]] = {}
     for role in sorted({r for name, _ in policy.means.programs for r in USED[name]}):
         mine = [i for i, tag in enumerate(tags) if tag == ROLES.index(role) + 1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from evalkit.core import values
 from evalkit.core.steps import parse_action
 
 LONGEST = 60
@@ -68,10 +69,13 @@ def read_step(text: str) -> Step:
         quoted = tuple(q.casefold() for q in quotes(done))
         call = _CALL.fullmatch(done)
         value = call[2] if call else done
-    found = numbers_of(value)
+    if action is not None:
+        entered = values.number(value)  # a number within other words is no amount
+    else:
+        entered = next(iter(reversed(numbers_of(value))), None)
     ok = not (result and _FAILED.match(result.lstrip('{"\' ')))
     gives = " ".join(result.casefold().split()) if ok and len(result) > 3 else ""
-    return Step(done if action else text, done, quoted, value.casefold(), found[-1] if found else None, ok, gives)
+    return Step(done if action else text, done, quoted, value.casefold(), entered, ok, gives)
 
 
 def quotes(text: str) -> list[str]:

@@ -60,6 +60,8 @@ class Plan(Model):
     """Of the labels of programs."""
     forgiving: float = Field(default=0.7, ge=0, le=1)
     """q of the generalised cross-entropy on rows that have a label alone; 0: plain cross-entropy."""
+    hidden: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the words between the roles that is masked, in half of the policies."""
     linear_rows: int = Field(default=15_000, ge=100)
     patience: int = Field(default=2, ge=1)
     """Looks at the dev rows without gain before it stops."""
@@ -96,12 +98,13 @@ def train(
     started = time.monotonic()
     kept = [r for r in rows if r.domain not in dropped]
     fitted = [r for r in kept if r.part == "train"]
+    shown = [r for r in fitted if r.steps]
     stop, calibrate = halves([r for r in kept if r.part == "dev"], plan.seed)
-    for name, some in (("train", fitted), ("dev", calibrate)):
+    for name, some in (("train", shown), ("dev", calibrate)):
         if len({r.label for r in some}) < 2:
             raise UsageError(f"{len(some)} {name} rows: rows with and without a violation are needed")
     out.mkdir(parents=True, exist_ok=True)
-    quick = linear.fit(random.Random(plan.seed).sample(fitted, min(len(fitted), plan.linear_rows)))
+    quick = linear.fit(random.Random(plan.seed).sample(shown, min(len(shown), plan.linear_rows)))
     quick.save(out / linear.FILE)
     quick = linear.load(out / linear.FILE)
     scores = [quick.score(r.policy, r.steps) for r in calibrate]
@@ -122,7 +125,7 @@ def train(
         name=plan.name, recipe=plan.recipe, threshold=threshold, thresholds=thresholds, calibration=platt,
         linear_calibration=by_words,
         training={
-            "plan": plan.model_dump(), "data": {"digest": fingerprint(rows), "train": len(fitted), "stop": len(stop),
+            "plan": plan.model_dump(), "data": {"digest": fingerprint(rows), "train": len(shown), "words_alone": len(fitted) - len(shown), "stop": len(stop),
             "calibrate": len(calibrate), "policies": len({r.family for r in fitted}), "dropped": list(dropped)},
             "sources": sources or {}, "dev": {**measured, "at_threshold": calibrated.rates(threshold, probabilities, labels)},
             "seconds": round(time.monotonic() - started), **_versions(plan.recipe),
@@ -166,7 +169,7 @@ def _encoder(fitted: Sequence[Row], stop: Sequence[Row], calibrate: Sequence[Row
     torch.manual_seed(plan.seed)
     torch.set_flush_denormal(True)  # the last digits of tiny numbers cost a third of the time
     trainee = Trainee(base, layers=plan.layers, frozen=plan.frozen, dropout=plan.dropout, pairs=plan.pairs,
-                      smoothing=plan.smoothing, forgiving=plan.forgiving)  # fmt: skip
+                      smoothing=plan.smoothing, forgiving=plan.forgiving, hidden=plan.hidden)  # fmt: skip
     loop = _Loop(trainee, plan, out / CHECKPOINT, fingerprint(fitted))
     loop.run(fitted, random.Random(plan.seed).sample(list(stop), min(QUICK, len(stop))), observe)
     trainee.train(False)

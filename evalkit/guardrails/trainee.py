@@ -6,7 +6,7 @@ Of a row with a label alone the policy is taken as "this must not happen": broke
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ SHORT = 0.75
 """Share of the texts, the shorter ones, that are read apart from the longer: less padding."""
 LOSSES = ("match", "program", "words", "numbers", "weak")
 TARGET = ROLES.index("target")
+MASK = 103
+"""[MASK] of MiniLM's vocabulary."""
+RARE = 1.3
+"""Weight of a step that plays a role against one that does not: they are few."""
 
 
 @dataclass
@@ -63,8 +67,9 @@ class Trainee:
     """Body and heads."""
 
     def __init__(self, base: Path, *, layers: int, frozen: int, dropout: float, pairs: int, smoothing: float,
-                 forgiving: float) -> None:  # fmt: skip
+                 forgiving: float, hidden: float) -> None:  # fmt: skip
         self.frozen, self.most_pairs, self.smoothing, self.forgiving = frozen, pairs, smoothing, forgiving
+        self.hidden = hidden
         self.body = network.body(base, layers, dropout)
         self.size = int(self.body.config.hidden_size)
         self.understand, self.match = network.heads(self.size)
@@ -99,12 +104,12 @@ class Trainee:
         told, counts = torch.tensor(batch.told), torch.tensor(batch.counts)
         chosen = self._chosen(batch, told, rows, rng)
         pairs = list(batch.pairs)
-        seen = self.see(batch, [pairs[i] for i in chosen])
+        seen = self.see(batch, [pairs[i] for i in chosen], self._hide({r.policy: r for r in known}, rng))
         told, counts = told[chosen], counts[chosen]
         found = {}
         if known:
             bce = torch.nn.functional.binary_cross_entropy_with_logits(
-                seen.match, told, reduction="none", pos_weight=torch.tensor(2.0)
+                seen.match, told, reduction="none", pos_weight=torch.tensor(RARE)
             )
             found["match"] = 0.5 * (bce * counts).sum() / (told * counts).sum().clamp(min=1.0)
             found |= self._policy_losses({r.policy: r for r in known}, batch, seen)
@@ -112,6 +117,24 @@ class Trainee:
         if weak:
             places = {pairs[i]: k for k, i in enumerate(chosen)}
             found["weak"] = self._weak(weak, batch, places, seen)
+        return found
+
+    def _hide(self, by_text: dict[str, Row], rng: random.Random) -> dict[str, tuple[int, ...]]:
+        """For half of the policies, tokens of which some of the words between the roles are masked.
+
+        What a sentence says has to be read from more than one of its words: the next one will say it in others.
+        """
+        found = {}
+        for text, row in by_text.items():
+            if not self.hidden or not row.spans or rng.random() < 0.5:
+                continue
+            tokens = self.reader.policy(text)
+            numbers = {at for at, _ in tokens.numbers}
+            found[text] = tuple(
+                MASK if stop and i not in numbers and rng.random() < self.hidden
+                and not any(s.start <= start and stop <= s.stop for s in row.spans) else token
+                for i, (token, (start, stop)) in enumerate(zip(tokens.ids, tokens.places, strict=True))
+            )  # fmt: skip
         return found
 
     def _chosen(self, batch: Batch, told: Tensor, rows: Sequence[Row], rng: random.Random) -> list[int]:
@@ -168,14 +191,16 @@ class Trainee:
             total += row.weight
         return torch.stack(terms).sum() / total
 
-    def see(self, batch: Batch, pairs: Sequence[tuple[int, int]]) -> Seen:
-        """All networks over a batch."""
+    def see(self, batch: Batch, pairs: Sequence[tuple[int, int]], instead: Mapping[str, tuple[int, ...]] = {}) -> Seen:  # noqa: B006
+        """All networks over a batch. `instead`: policies that are read in other tokens."""
         torch = torch_module()
         policies = [self.reader.policy(p) for p in batch.policies]
         steps = [self.reader.step(s) for s in batch.steps]
         distinct: dict[tuple[int, ...], int] = {}
         places = torch.tensor([distinct.setdefault(s.ids, len(distinct)) for s in steps])
-        p, p_mask = self.read([x.ids for x in policies])
+        p, p_mask = self.read([instead.get(x.text, x.ids) for x in policies])
+        for ids in instead.values():
+            self._kept.pop(ids, None)  # never to come again
         s, s_mask = self.read(list(distinct))
         program, tag, number = self.understand(p, p_mask)
         words, step = self.match.policy(p), self.match.step(s)
