@@ -123,7 +123,8 @@ def guardrail(
         return
     told, dev = card["training"], card["training"]["dev"]["at_threshold"]
     typer.echo(
-        f"{out}: {told['data']['train']:,} rows of {told['data']['policies']:,} policies in {told['seconds'] / 60:.0f} min"
+        f"{out}: {told['data']['train']:,} rows of {told['data']['policies']:,} policies "
+        f"in {told['seconds'] / 60:.0f} min"
     )
     typer.echo(
         f"on {told['data']['calibrate']:,} rows of policies it has not seen: recall {dev['recall']:.2f} at "

@@ -1,8 +1,8 @@
 """Generated policyguard pairs as training rows of a guardrail: what each policy means, and where its words say it.
 
-The rule gives the program, the steps that play each role, and the numbers; the sentence gives the place of each role in
-the policy's text. Part of the training policies are put in further sentences (guardrails/<name>/sentences.yaml), of which
-some are kept for the dev part: it measures sentences that training has not seen. Trains nothing (guardrails/train.py).
+The rule gives the program, the steps that play each role, and the numbers; the sentence gives the place of each role
+in the policy's text. Part of the training policies are put in further sentences (guardrails/<name>/sentences.yaml), of
+which some are kept for the dev part: it measures sentences that training has not seen. Trains nothing (train.py does).
 """
 
 import re
@@ -98,7 +98,9 @@ def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> Non
         if part[1] not in found.parts:
             raise ContentError(f"{where}: {sentence!r}: no part {part[1]!r}; there are: {', '.join(found.parts)}")
     for k in range(max([1, *(len(found.parts[m[1]]) for m in _PART.finditer(sentence))])):
-        whole = _PART.sub(lambda m, k=k: found.parts[m[1]][k % len(found.parts[m[1]])].replace("{_", "{" + (m[2] or "")), sentence)  # type: ignore[misc]
+        whole = _PART.sub(
+            lambda m, k=k: found.parts[m[1]][k % len(found.parts[m[1]])].replace("{_", "{" + (m[2] or "")), sentence
+        )  # type: ignore[misc]
         if odd := {m[1] for m in _PLACE.finditer(whole)} ^ wanted:
             raise ContentError(f"{where}: {whole!r} and the form differ in {{{sorted(odd)[0]}}}")
 
@@ -160,7 +162,9 @@ def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: 
         })  # fmt: skip
         row = row_of(changed, more)
         if row is not None:
-            yield row.model_copy(update={"id": f"{row.id}/words", "steps": (), "roles": {}, "label": False, "onset": ""})
+            yield row.model_copy(
+                update={"id": f"{row.id}/words", "steps": (), "roles": {}, "label": False, "onset": ""}
+            )
 
 
 def _word(draft: Draft, block: Block, more: Sentences, rng: Random) -> tuple[str, str] | None:
@@ -198,7 +202,9 @@ def row_of(scenario: Scenario, more: Sentences | None = None) -> Row | None:
     found = sketch(rule)
     if found is None:
         return common
-    roles = {role: tuple(i for i, hit in enumerate(hits) if hit) for role, hits in played(found, rule, list(events)).items()}
+    roles = {
+        role: tuple(i for i, hit in enumerate(hits) if hit) for role, hits in played(found, rule, list(events)).items()
+    }
     spans = tuple(_spans(case.policy, tags, found, more))
     return common.model_copy(update={
         "program": found.program, "roles": roles, "n": found.n, "w": found.w, "v": found.v, "spans": spans,

@@ -1,4 +1,4 @@
-"""Verdicts in, a small model out, and its use. `load` gives a trained guardrail; all else is imported from its module."""
+"""Verdicts in, a small model out, and its use. `load` gives a trained guardrail; import all else from its module."""
 
 from typing import TYPE_CHECKING
 

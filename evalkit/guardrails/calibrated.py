@@ -1,4 +1,4 @@
-"""From scores to probabilities, and thresholds at a stated rate of false alarms; both fitted on rows of their own. Pure."""
+"""From scores to probabilities, and thresholds at a stated rate of false alarms; fitted on rows of their own. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def threshold_at(rate: float, probabilities: Sequence[float], labels: Sequence[b
     if not kept:
         raise UsageError("no row without a violation: no rate of false alarms")
     allowed = int(rate * len(kept))
-    return 0.0 if allowed >= len(kept) else math.nextafter(kept[allowed], 1.0)
+    return 0.0 if allowed >= len(kept) else math.nextafter(kept[allowed], 2.0)
 
 
 def rates(threshold: float, probabilities: Sequence[float], labels: Sequence[bool]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Training rows of a guardrail: policy, steps, label, and what else is known. Splits by policy and family, never by row.
+"""Training rows of a guardrail: policy, steps, label, and what else is known. Split by policy, never by row.
 
 Where rows come from is told elsewhere (engine/guardrows.py, runs, published sets).
 """

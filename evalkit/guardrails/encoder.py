@@ -14,7 +14,6 @@ from typing import Any, Generic, TypeVar
 from evalkit.core.errors import MissingDependency
 from evalkit.guardrails import lexical
 from evalkit.guardrails.lexical import PolicyTokens, Reader
-from evalkit.guardrails.texts import read_step
 from evalkit.guardrails.verdict import Understood, understood
 
 FILES = ("reader.onnx", "policy.onnx", "match.onnx", "tokenizer.json")

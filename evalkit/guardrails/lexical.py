@@ -92,7 +92,7 @@ def matches(policy: PolicyTokens, step: StepTokens) -> list[tuple[int, int]]:
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Any, Any]:
-    """ids and mask, both (texts, tokens) of int64."""
+    """Ids and mask, both (texts, tokens) of int64."""
     import numpy as np
 
     longest = max(len(r) for r in rows)

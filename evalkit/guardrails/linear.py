@@ -1,4 +1,4 @@
-"""The cheap stage: logistic regression on hashed words of the policy crossed with what its quoted names do in the steps.
+"""The cheap stage: logistic regression on words of the policy crossed with what its quoted names do in the steps.
 
 Sees names, their order and counts, numbers and shared words; not what a sentence means, nor names that are only
 described. Seconds to train, a fraction of a millisecond to ask. Needs numpy alone at work, scipy to fit.

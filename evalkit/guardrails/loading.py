@@ -32,7 +32,9 @@ def where(name: str) -> Path:
     if (path / RECORD).is_file():
         return path.resolve()
     if os.sep in name or name.startswith((".", "~")):
-        raise ContentError(f"{path}: no trained guardrail there ({RECORD} is missing); evalkit train guardrail writes one")
+        raise ContentError(
+            f"{path}: no trained guardrail there ({RECORD} is missing); evalkit train guardrail writes one"
+        )
     if name not in names():
         raise unknown("trained guardrail", name, names())
     return content.find("guardrails", name, "model", RECORD).parent
@@ -40,7 +42,9 @@ def where(name: str) -> Path:
 
 def names() -> list[str]:
     """Those that can be loaded by name."""
-    return sorted({p.parent.parent.name for root in content.roots() for p in (root / "guardrails").glob(f"*/model/{RECORD}")})
+    return sorted(
+        {p.parent.parent.name for root in content.roots() for p in (root / "guardrails").glob(f"*/model/{RECORD}")}
+    )
 
 
 small, by_words = partial(load, DEFAULT), partial(load, "linear")

@@ -1,4 +1,4 @@
-"""The shape of the reader: a shortened MiniLM reads policy and steps apart, a head says what the policy means and who plays it.
+"""The shape of the reader: MiniLM reads policy and steps apart; heads say what a policy means and who plays its roles.
 
 From the policy's token vectors: which program it states, which of its words name each role, what its numbers are. From
 a policy and a step: for each role, whether the step plays it (decomposable attention both ways, Parikh et al. 2016,
@@ -77,7 +77,9 @@ def heads(size: int) -> tuple[Any, Any]:
         def __init__(self) -> None:
             super().__init__()
             self.look = nn.Linear(size, 1)
-            self.program = nn.Sequential(nn.Dropout(0.1), nn.Linear(2 * size, 256), nn.GELU(), nn.Linear(256, len(NAMES)))
+            self.program = nn.Sequential(
+                nn.Dropout(0.1), nn.Linear(2 * size, 256), nn.GELU(), nn.Linear(256, len(NAMES))
+            )
             self.tag = nn.Sequential(nn.Linear(size, 256), nn.GELU(), nn.Linear(256, 1 + roles))
             self.number = nn.Sequential(nn.Linear(size, 128), nn.GELU(), nn.Linear(128, len(NUMBERS)))
 
@@ -104,7 +106,7 @@ def heads(size: int) -> tuple[Any, Any]:
             nn.init.constant_(self.out.bias, -1.0)
 
         def forward(self, p: Tensor, pmask: Tensor, tags: Tensor, s: Tensor, smask: Tensor, lexical: Tensor) -> Tensor:
-            """(N, m, WIDTH) by `policy`, (N, m), (N, m, 1 + roles) logits, (N, n, WIDTH) by `step`, (N, n), (N, m, 4)."""
+            """(N, m, WIDTH) of `policy`, (N, m), (N, m, 1 + roles), (N, n, WIDTH) of `step`, (N, n), (N, m, 4)."""
             where = torch.softmax(tags, -1)[..., 1:] * pmask.unsqueeze(-1)  # (N, m, R)
             share = where / (where.sum(1, keepdim=True) + 1e-3)
             like = p @ s.transpose(1, 2) / 11.3
@@ -124,7 +126,9 @@ def heads(size: int) -> tuple[Any, Any]:
             weight = (smask / smask.sum(1, keepdim=True)).unsqueeze(1).unsqueeze(-1)
             back = (back * weight).sum(2)
             mean_role = share.transpose(1, 2) @ p
-            mean_step = (s * (smask / smask.sum(1, keepdim=True)).unsqueeze(-1)).sum(1, keepdim=True).expand_as(mean_role)
+            mean_step = (
+                (s * (smask / smask.sum(1, keepdim=True)).unsqueeze(-1)).sum(1, keepdim=True).expand_as(mean_role)
+            )
             whole = gelu(
                 self.whole(torch.cat([mean_role, mean_step, mean_role * mean_step, (mean_role - mean_step).abs()], -1))
             )

@@ -14,14 +14,17 @@ from evalkit.core.steps import parse_action
 
 LONGEST = 60
 """Characters of a quoted name."""
-_QUOTED = re.compile(r"(?<!\w)'([^'\n]{1,%d})'(?!\w)|\"([^\"\n]{1,%d})\"" % (LONGEST, LONGEST))
+_QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
 _ARROW = " -> "
 _FAILED = re.compile(r"(failed|failure|error|denied|refused|not found|invalid)\b", re.IGNORECASE)
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _VALUES = {
     **{word: i for i, word in enumerate(_WORDS)},
-    **{"once": 1, "twice": 2, "thrice": 3, "single": 1},
+    "once": 1,
+    "twice": 2,
+    "thrice": 3,
+    "single": 1,
     **{w: i for i, w in enumerate(("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"), 1)},
 }
 _NUMBER = re.compile(rf"{_NUMERAL.pattern}|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
@@ -69,11 +72,10 @@ def read_step(text: str) -> Step:
         quoted = tuple(q.casefold() for q in quotes(done))
         call = _CALL.fullmatch(done)
         value = call[2] if call else done
-    if action is not None:
-        entered = values.number(value)  # a number within other words is no amount
-    else:
-        entered = next(iter(reversed(numbers_of(value))), None)
-    ok = not (result and _FAILED.match(result.lstrip('{"\' ')))
+    found = numbers_of(value)
+    # in a web action a number within other words is no amount
+    entered = values.number(value) if action is not None else found[-1] if found else None
+    ok = not (result and _FAILED.match(result.lstrip("{\"' ")))
     gives = " ".join(result.casefold().split()) if ok and len(result) > 3 else ""
     return Step(done if action else text, done, quoted, value.casefold(), entered, ok, gives)
 

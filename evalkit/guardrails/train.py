@@ -121,16 +121,18 @@ def train(
     probabilities = [platt(s) for s in scores]
     thresholds = {str(rate): calibrated.threshold_at(rate, probabilities, labels) for rate in RATES}
     threshold = max(0.5, calibrated.threshold_at(plan.threshold_fpr, probabilities, labels))
+    data = {
+        "digest": fingerprint(rows), "train": len(shown), "words_alone": len(fitted) - len(shown), "stop": len(stop),
+        "calibrate": len(calibrate), "policies": len({r.family for r in fitted}), "dropped": list(dropped),
+    }  # fmt: skip
+    told = {
+        "plan": plan.model_dump(), "data": data, "sources": sources or {},
+        "dev": {**measured, "at_threshold": calibrated.rates(threshold, probabilities, labels)},
+        "seconds": round(time.monotonic() - started), **_versions(plan.recipe),
+    }  # fmt: skip
     record = Record(
         name=plan.name, recipe=plan.recipe, threshold=threshold, thresholds=thresholds, calibration=platt,
-        linear_calibration=by_words,
-        training={
-            "plan": plan.model_dump(), "data": {"digest": fingerprint(rows), "train": len(shown), "words_alone": len(fitted) - len(shown), "stop": len(stop),
-            "calibrate": len(calibrate), "policies": len({r.family for r in fitted}), "dropped": list(dropped)},
-            "sources": sources or {}, "dev": {**measured, "at_threshold": calibrated.rates(threshold, probabilities, labels)},
-            "seconds": round(time.monotonic() - started), **_versions(plan.recipe),
-        },
-        files={name: content.hash_files([out / name]) for name in files},
+        linear_calibration=by_words, training=told, files={n: content.hash_files([out / n]) for n in files},
     )  # fmt: skip
     write(record, out)
     (out / CHECKPOINT).unlink(missing_ok=True)
@@ -144,6 +146,7 @@ def write(record: Record, out: Path) -> None:
 
 def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     """Two parts that share no policy, by a hash of its name."""
+
     def second(row: Row) -> bool:
         return hashlib.sha256(f"{seed} {row.family}".encode()).digest()[0] % 2 == 1
 
@@ -286,7 +289,11 @@ def _versions(recipe: Recipe) -> dict[str, Any]:
 
     import numpy
 
-    found: dict[str, Any] = {"python": platform.python_version(), "numpy": numpy.__version__, "machine": platform.processor() or platform.machine()}
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "machine": platform.processor() or platform.machine(),
+    }
     if recipe == "encoder":
         import torch
         import transformers

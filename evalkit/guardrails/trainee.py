@@ -2,7 +2,7 @@
 
 A row whose meaning is known teaches all of it: the program, the words of each role, the numbers, who plays the role.
 Of a row with a label alone the policy is taken as "this must not happen": broken where any step plays the target
-(noisy or), with a loss that forgives wrong labels (generalised cross-entropy, Zhang and Sabuncu 2018, arXiv 1805.07836).
+(noisy or), with a loss that forgives wrong labels (generalised cross-entropy, Zhang, Sabuncu 2018, arXiv 1805.07836).
 """
 
 import random
@@ -191,9 +191,12 @@ class Trainee:
             total += row.weight
         return torch.stack(terms).sum() / total
 
-    def see(self, batch: Batch, pairs: Sequence[tuple[int, int]], instead: Mapping[str, tuple[int, ...]] = {}) -> Seen:  # noqa: B006
+    def see(
+        self, batch: Batch, pairs: Sequence[tuple[int, int]], instead: Mapping[str, tuple[int, ...]] | None = None
+    ) -> Seen:
         """All networks over a batch. `instead`: policies that are read in other tokens."""
         torch = torch_module()
+        instead = instead or {}
         policies = [self.reader.policy(p) for p in batch.policies]
         steps = [self.reader.step(s) for s in batch.steps]
         distinct: dict[tuple[int, ...], int] = {}
@@ -275,10 +278,14 @@ def _kind(row: Row, start: int, value: float) -> str:
             return span.what
     if row.spans:
         return "v" if row.program in VALUED and value == row.v else "none"
-    return next((k for k, told in (("n", row.n), ("w", row.w), ("v", row.v)) if told is not None and told == value), "none")
+    return next(
+        (k for k, told in (("n", row.n), ("w", row.w), ("v", row.v)) if told is not None and told == value), "none"
+    )
 
 
-def _exact(policies: Sequence[PolicyTokens], steps: Sequence[StepTokens], pairs: Sequence[tuple[int, int]], wide: int) -> Tensor:
+def _exact(
+    policies: Sequence[PolicyTokens], steps: Sequence[StepTokens], pairs: Sequence[tuple[int, int]], wide: int
+) -> Tensor:
     torch = torch_module()
     found = torch.zeros(len(pairs), wide, LEXICAL)
     for k, (p, s) in enumerate(pairs):

@@ -65,9 +65,7 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
     if not steps:
         played = np.zeros((0, len(ROLES)))
     levels = np.array(LEVELS)
-    roles = {
-        role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)
-    }
+    roles = {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
     ok = np.array([s.ok for s in steps], bool)
     facts = Facts(roles, ok, [s.value for s in steps], [s.number for s in steps], carried(steps), policy.n, policy.w,
                   policy.v)  # fmt: skip

@@ -4,8 +4,9 @@ They read the case of the scenario they are asked (core/cases.py: no label in it
 the judge `detection` reads. One example at a time, timed by themselves: their latency is that of batch size 1.
 
 A scorer is any object with `score(policy, steps) -> probability of a violation`; optional `threshold` (0.5) from which
-it says violation, and `score_so_far`, asked of a trajectory that goes on (task=prefix: an open duty is not yet broken). A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A
-baseline is a function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
+it says violation, and `score_so_far`, asked instead of a trajectory that goes on (task=prefix: an open duty is not yet
+broken). A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A baseline is a
+function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
 """
 
 import hashlib

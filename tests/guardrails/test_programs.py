@@ -109,7 +109,9 @@ def facts(understood: object, rule: object, events: list[Event], steps: list[dic
 def line(step: dict[str, object]) -> str:
     value, result = step.get("value"), step.get("result")
     ended = "failed" if step.get("ok") is False else None if result is None else str(result)
-    return action_step(Action(str(step["do"]), "item", str(step["target"]), None if value is None else str(value), ended))
+    return action_step(
+        Action(str(step["do"]), "item", str(step["target"]), None if value is None else str(value), ended)
+    )
 
 
 def test_worlds_run_beside_each_other_without_touching() -> None:
