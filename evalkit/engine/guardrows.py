@@ -6,8 +6,8 @@ which some are kept for the dev part: it measures sentences that training has no
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -47,7 +47,8 @@ KEPT_APART = 6
 """Of so many further sentences of a form one is the dev part's."""
 REWORDED = 0.6
 """How often a policy of the training or dev part is put in a further sentence."""
-_NAMINGS, _SHARES, _WORDY, _ASIDE, _REASON = ("named", "described", "both"), (0.4, 0.3, 0.3), 0.35, 0.3, 0.2
+_NAMINGS: tuple[wording.Naming, ...] = ("named", "described", "both")
+_SHARES, _WORDY, _ASIDE, _REASON = (0.4, 0.3, 0.3), 0.35, 0.3, 0.2
 
 
 class Sentences(Model):
@@ -69,13 +70,13 @@ class Sentences(Model):
             for found in (self.sentences.get(form, ()), self.grammar.get(form, ()))
         ]
         pools = [pool for pool in pools if pool]
-        return self._whole(rng.choice(rng.choice(pools)), rng) if pools else None
+        return self.whole(rng.choice(rng.choice(pools)), rng.choice) if pools else None
 
-    def _whole(self, sentence: str, rng: Random) -> str:
-        """With a part drawn for each of its places."""
+    def whole(self, sentence: str, choose: Callable[[tuple[str, ...]], str]) -> str:
+        """With a part chosen for each of its places."""
 
         def put(match: re.Match[str]) -> str:
-            return rng.choice(self.parts[match[1]]).replace("{_", "{" + (match[2] or ""))
+            return choose(self.parts[match[1]]).replace("{_", "{" + (match[2] or ""))
 
         return _PART.sub(put, sentence)
 
@@ -97,10 +98,9 @@ def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> Non
     for part in _PART.finditer(sentence):
         if part[1] not in found.parts:
             raise ContentError(f"{where}: {sentence!r}: no part {part[1]!r}; there are: {', '.join(found.parts)}")
-    for k in range(max([1, *(len(found.parts[m[1]]) for m in _PART.finditer(sentence))])):
-        whole = _PART.sub(
-            lambda m, k=k: found.parts[m[1]][k % len(found.parts[m[1]])].replace("{_", "{" + (m[2] or "")), sentence
-        )  # type: ignore[misc]
+    most = max([1, *(len(found.parts[m[1]]) for m in _PART.finditer(sentence))])
+    for k in range(most):
+        whole = found.whole(sentence, partial(_kth, k))
         if odd := {m[1] for m in _PLACE.finditer(whole)} ^ wanted:
             raise ContentError(f"{where}: {whole!r} and the form differ in {{{sorted(odd)[0]}}}")
 
@@ -108,7 +108,8 @@ def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> Non
 def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[str] = ()) -> Iterator[Row]:
     """The training and dev rows among the first `n` pairs of `evalkit generate policyguard`, in part reworded."""
     chosen = tuple(domains) or tuple(sites.names())
-    made, seen = 0, set()
+    made = 0
+    seen: set[bytes] = set()
     for index in count():
         block = blocks.build(seed, index, chosen)
         found = list(written(block, seed))
@@ -148,6 +149,10 @@ def _reworded(block: Block, scenarios: list[Scenario], more: Sentences | None, r
         yield scenario.model_copy(update={"policies": (policy.model_copy(update={"text": text}),), "tags": tags})
 
 
+def _kth(k: int, pool: tuple[str, ...]) -> str:
+    return pool[k % len(pool)]
+
+
 def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: Random) -> Iterator[Row]:
     """Each policy of the block once more, in other words and without steps: it teaches what policies say."""
     drafts = {pair.draft.id: pair.draft for pair in block.pairs}
@@ -172,12 +177,12 @@ def _word(draft: Draft, block: Block, more: Sentences, rng: Random) -> tuple[str
     sentence = more.draw(draft.form, block.split == "dev", rng)
     if sentence is None:
         return None
-    naming = wording._naming(rng.choices(_NAMINGS, _SHARES)[0], draft, block.template)  # type: ignore[arg-type]
+    naming = wording.naming_of(rng.choices(_NAMINGS, _SHARES)[0], draft, block.template)
     rule = fill(sentence, draft, block.template, naming, rng.random() < _WORDY)
     text = rng.choice(more.frames).replace("{rule}", rule)
     text = text.replace("{code}", f"{rng.randint(1, 9)}.{rng.randint(1, 20)}")
     if more.asides and rng.random() < _ASIDE:
-        text += " " + wording._aside(rng.choice(more.asides), draft, block.template, rng, naming)
+        text += " " + wording.aside(rng.choice(more.asides), draft, block.template, rng, naming)
     if more.reasons and rng.random() < _REASON:
         text += " " + rng.choice(more.reasons)
     return text, sentence

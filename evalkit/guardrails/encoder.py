@@ -108,8 +108,8 @@ class Encoder:
         read = self._read_steps([t.ids for t in tokens])
         longest = max(len(t.ids) for t in tokens)
         vectors = np.zeros((len(steps), longest, read[0].shape[1]), np.float32)
-        mask = np.zeros((len(steps), longest), np.int64)
-        exact = np.zeros((len(steps), len(policy.tokens.ids), 4), np.float32)
+        mask: Any = np.zeros((len(steps), longest), np.int64)
+        exact: Any = np.zeros((len(steps), len(policy.tokens.ids), 4), np.float32)
         for k, (token, found) in enumerate(zip(tokens, read, strict=True)):
             vectors[k, : len(found)] = found
             mask[k, : len(found)] = 1
@@ -136,7 +136,7 @@ class Encoder:
     def forget(self) -> None:
         """Empty the memory: to measure what texts cost that come for the first time."""
         for kept in (self._policies, self._steps, self._pairs):
-            kept.clear()  # type: ignore[attr-defined]
+            kept.clear()
 
 
 def _batches(texts: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:

@@ -96,7 +96,8 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Any, Any]:
     import numpy as np
 
     longest = max(len(r) for r in rows)
-    ids, mask = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest), np.int64)
+    ids: Any = np.zeros((len(rows), longest), np.int64)
+    mask: Any = np.zeros((len(rows), longest), np.int64)
     for k, row in enumerate(rows):
         ids[k, : len(row)] = row
         mask[k, : len(row)] = 1

@@ -27,11 +27,18 @@ def sketch(rule: Rule) -> Sketch | None:
     form = rule.form
     if rule.variables:
         return None
-    for part, read in _READERS.items():
-        if isinstance(form, part):
-            found = read(rule, form)
-            return None if found is None else _bare(found)
-    return None
+    found: Sketch | None = None
+    if isinstance(form, Forbid):
+        found = _forbid(rule, form)
+    elif isinstance(form, Require):
+        found = _require(form)
+    elif isinstance(form, Precede):
+        found = _precede(form)
+    elif isinstance(form, Respond):
+        found = _respond(form)
+    elif isinstance(form, Limit):
+        found = _limit(form)
+    return None if found is None else _bare(found)
 
 
 def played(found: Sketch, rule: Rule, events: list[Event]) -> dict[str, list[bool]]:
@@ -72,14 +79,14 @@ def _carry(rule: Rule, f: Forbid) -> Sketch | None:
     return Sketch("carry", roles) if len(source) == 1 else None
 
 
-def _require(rule: Rule, f: Require) -> Sketch | None:
+def _require(f: Require) -> Sketch | None:
     if len(f.act) > 1:
         either = {"need": f.act[:1], "other": f.act[1:]}
         return None if f.within or len(f.act) > 2 else Sketch("require_either", either)
     return Sketch("require_soon" if f.within else "require", {"need": f.act}, w=f.within.n if f.within else None)
 
 
-def _precede(rule: Rule, f: Precede) -> Sketch | None:
+def _precede(f: Precede) -> Sketch | None:
     roles = {"need": f.act, "target": f.before}
     if f.each or f.within:
         if f.since is not None or (f.each and f.within):
@@ -88,14 +95,14 @@ def _precede(rule: Rule, f: Precede) -> Sketch | None:
     return Sketch("precede", roles) if f.since is None else Sketch("precede_fresh", {**roles, "reset": f.since})
 
 
-def _respond(rule: Rule, f: Respond) -> Sketch | None:
+def _respond(f: Respond) -> Sketch | None:
     roles = {"trigger": f.after, "need": f.act}
     if f.unless is not None:
         return None if f.within else Sketch("respond_either", {**roles, "other": f.unless})
     return Sketch("respond_soon" if f.within else "respond", roles, w=f.within.n if f.within else None)
 
 
-def _limit(rule: Rule, f: Limit) -> Sketch | None:
+def _limit(f: Limit) -> Sketch | None:
     if f.after is not None or f.strict:
         return None
     w = f.within.n if f.within else None
@@ -115,9 +122,6 @@ def _limit(rule: Rule, f: Limit) -> Sketch | None:
     if all(a.ok is False for a in f.act):
         return None if w else Sketch("failures", roles, n=n)
     return Sketch("rate" if w else "count", roles, n=n, w=w)
-
-
-_READERS = {Forbid: _forbid, Require: _require, Precede: _precede, Respond: _respond, Limit: _limit}
 
 
 def _above(acts: Acts) -> float | None:

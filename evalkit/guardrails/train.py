@@ -255,7 +255,7 @@ class _Loop:
         self.trainee.train(False)
         found = [(float(curve[-1]) >= 0.5) == row.label for row, curve, _ in self.trainee.scores(rows)]
         self.trainee.train(True)
-        accuracy = sum(found) / len(found)
+        accuracy: float = sum(found) / len(found)
         self.waited = 0 if accuracy > self.best else self.waited + 1
         self.best = max(self.best, accuracy)
         return accuracy
