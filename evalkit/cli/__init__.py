@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
+from evalkit.cli import attacks as attacks_cli
 from evalkit.cli import audit, calibrate, ci, policies, train
 from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
@@ -37,7 +38,18 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, compare_cli, export_cli, judge_cli, models_cli, runs_cli, sources_cli, train):
+for part in (
+    attacks_cli,
+    audit,
+    calibrate,
+    compare_cli,
+    export_cli,
+    judge_cli,
+    models_cli,
+    runs_cli,
+    sources_cli,
+    train,
+):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -139,6 +151,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    attacks: attacks_cli.Attacks = None,
+    attacker_model: attacks_cli.Model = None,
+    attacker_base_url: attacks_cli.BaseUrl = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -188,6 +203,9 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        pressure=attacks_cli.pressure(
+            attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
+        ),
     )  # fmt: skip
     outlets = ci.Outlets(junit, sarif, github)
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), outlets, dry_run, json_))
@@ -198,6 +216,7 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
+    attacks: attacks_cli.Attacks = None,
     json_: Json = False,
 ) -> None:
     """Prove a suite: the oracle that breaks what it can must be caught every time, the one that keeps to it never.
@@ -210,7 +229,7 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    scenarios = suites.build(suite, suites.parse_options(option or []), data)
+    scenarios = attacks_cli.pressed(suites.build(suite, suites.parse_options(option or []), data), attacks)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")
