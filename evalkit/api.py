@@ -105,6 +105,8 @@ def run(
     max_cost: float | None = None,
     max_tokens: int | None = None,
     max_time: str | None = None,
+    attacks: str | None = None,
+    attacker_model: str | None = None,
     revise: bool = False,
     retry_errors: bool = False,
     cache: bool = True,
@@ -119,6 +121,7 @@ def run(
     """
     from evalkit.engine.chosen import JudgeWish
     from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_seconds
+    from evalkit.engine.pressing import Pressure
     from evalkit.engine.run import Budget
 
     options_of_target = TargetOptions(base_url, timeout, concurrency, retries)
@@ -142,6 +145,7 @@ def run(
         out=Path(out) if out is not None else None,
         judging=JudgeWish(tuple(judges), tuple(judge_models), TargetOptions(judge_base_url, timeout, None, retries)),
         revise=revise,
+        pressure=Pressure(attacks, attacker_model, TargetOptions(None, timeout, concurrency, retries)),
     )
     return _played(wish, Path(runs))
 

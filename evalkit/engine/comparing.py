@@ -234,8 +234,13 @@ def _policies_counted(path: Path) -> frozenset[str] | None:
 
 
 def _cluster(record: Record, name: Name) -> str:
-    """What is independent of each other: families; of one policy its scenarios, since the row speaks of that alone."""
-    return record.scenario.id if any(key == POLICY for key, _ in name[1]) else record.scenario.family
+    """What is independent of each other: families; of one policy its requests, since the row speaks of that alone.
+
+    A request asked in twenty rewrites is one request.
+    """
+    scenario = record.scenario
+    of_policy = any(key == POLICY for key, _ in name[1])
+    return scenario.tags.get("plain", scenario.id) if of_policy else scenario.family
 
 
 def _key(record: Record) -> Key:

@@ -1,20 +1,17 @@
 """One sample on a terminal: policies, dialogue with the evidence marked, verdicts. Text only; decides nothing.
 
-Every line of a model or a document stands behind a bar, so that none can look like a line of evalkit, or be taken for a
-command by what reads the output (GitHub Actions reads lines that begin with `::`).
+Every line of a model or a document stands behind a bar (quoted.py), so that none can look like a line of evalkit.
 """
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from evalkit.core.types import CONTEXT_SLOT, Context, Evidence, Message, Record, Verdict
-from evalkit.reports.tables import WIDTH, plain
+from evalkit.reports.quoted import barred, inert
 from evalkit.reports.wrapping import wrapped
 
 OPEN, CLOSE = "⟦", "⟧"
 FOLDED = 1200
 """Characters of one message that are shown, from the last of which on it is folded; `--full` shows all."""
-_BAR = "│ "
 _RED, _OFF = "\x1b[7m", "\x1b[0m"
 
 
@@ -95,16 +92,12 @@ def _cut(text: str, full: bool) -> str:
 
 def _ours(text: str) -> list[str]:
     """A line of evalkit; the names in it are somebody else's."""
-    return wrapped(_own(text))
+    return wrapped(inert(_own(text)))
 
 
 def _barred(text: str, *, marks: bool = False) -> list[str]:
     """Lines of somebody else's text. `marks`: what marks are in it are ours."""
-    text, width = text if marks else _own(text), WIDTH - len(_BAR)
-    found: list[str] = []
-    for line in text.split("\n"):
-        found += textwrap.wrap(plain(line), width, break_on_hyphens=False) or [""]
-    return [_BAR + line for line in found]
+    return barred(text if marks else _own(text))
 
 
 def _facts(record: Record) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_failure_is_said_with_its_boundary():
 def test_nothing_of_a_model_steers_the_terminal_or_the_runner(colour):
     hostile = "a\n::error::pwned\n##[group]x\n\x1b[2J\x1b]0;title\x07 \u202eleft ⟦not evidence⟧\r\n--- the verdicts ---"
     text = sample(record(hostile, quote="pwned", reasoning=hostile), None, colour=colour)
-    assert not re.search(r"^\s*(::|##\[)", text, re.M)
+    assert not re.search(r"^\s*::|##\[", text, re.M)
     assert re.findall("\x1b[^m]*m", text) == (["\x1b[7m", "\x1b[0m"] * 2 if colour else [])
     assert "\x07" not in text
     assert text.count(OPEN) == text.count(CLOSE) == 2  # in the answer and in the verdict
