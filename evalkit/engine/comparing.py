@@ -17,6 +17,7 @@ from evalkit.core.types import Record
 from evalkit.engine import measures, store
 from evalkit.engine.contributions import BALANCED, BY_POLICY, POLICY, Contributions, Name, counter
 from evalkit.engine.paired import Cells, Row, balanced
+from evalkit.engine.samples import some
 from evalkit.engine.settings import about, differences
 from evalkit.engine.store import Key
 
@@ -171,12 +172,11 @@ class _Pairs:
         }
         whys: dict[Key, str] = {}
         found: dict[Key, Flip] = {}
-        for path in self.paths:
-            for record in store.records(path) if differ else ():
+        for path in self.paths if differ else ():
+            for record in some(path, differ.keys()):
                 key = _key(record)
-                if key in differ:
-                    whys[key] = whys.get(key) or _why(record)
-                    found[key] = _flip(record, *differ[key])
+                whys[key] = whys.get(key) or _why(record)
+                found[key] = _flip(record, *differ[key])
         return tuple(replace(f, why=whys[k]) for k, f in found.items())
 
     def _pair(self, record: Record) -> None:
