@@ -45,7 +45,9 @@ GENERATORS = {
     "policyguard": "evalkit.benchmarks.policyguard.suite:make",
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
-GUARDRAILS: dict[str, str] = {}
+GUARDRAILS: dict[str, str] = {
+    "disclosure": "evalkit.guardrails.disclosure:make",  # tells(policy, answer, context), for non-disclosure policies
+}
 # name -> fit(examples) -> scorer, all in one mapping
 BASELINES = "evalkit.guardrails.baselines:BASELINES"
 # name of a published set -> Source (benchmarks/sources/reading.py)

@@ -113,10 +113,8 @@ def _unwrapped(paragraph: str) -> list[str]:
     for line in paragraph.splitlines():
         if not line.strip():
             continue
-        goes_on = found and len(found[-1]) >= WRAPPED and found[-1].rstrip()[-1:] not in ".!?:"
-        if goes_on and not _OWN_LINE.match(line):
-            found[-1] = f"{found[-1].rstrip()} {line.strip()}"
-        elif found and len(found[-1]) >= WRAPPED and not _OWN_LINE.match(line) and line[:1].islower():
+        wrapped = bool(found) and len(found[-1]) >= WRAPPED and not _OWN_LINE.match(line)
+        if wrapped and (found[-1].rstrip()[-1:] not in ".!?:" or line[:1].islower()):
             found[-1] = f"{found[-1].rstrip()} {line.strip()}"
         else:
             found.append(line)

@@ -110,7 +110,9 @@ class Telling:
 
     def _sources(self, sentence: str, stems: frozenset[str]) -> dict[str, float]:
         """Where in the context the sentence comes from, and whether that is what the topic is about."""
-        own = [(self.passages.likeness(stems, p.stems), i) for i, p in enumerate(self.passages.items) if stems & p.stems]
+        own = [
+            (self.passages.likeness(stems, p.stems), i) for i, p in enumerate(self.passages.items) if stems & p.stems
+        ]
         own.sort(key=lambda x: (-x[0], x[1]))
         places = sorted({i for _, i in own[:SOURCES]} | set(self.top))
         if not places:
@@ -190,4 +192,3 @@ def _tokens(reader: Reader, wanted: str, text: str) -> float:
         return 0.0
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     return float((a @ b.T).max(axis=1).mean())
-

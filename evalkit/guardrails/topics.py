@@ -36,22 +36,25 @@ _FRAMES = tuple(
     re.compile(p, re.IGNORECASE | re.DOTALL)
     for p in (
         rf"\bkeep\s+{_ANY}{_OF}(?P<about>[^.;]+?)\s+(?:out of|away from|to yourself|{_SECRET})",
-        rf"(?:^|[.;]\s+)(?:anything|everything|information|all information|details?|whatever)\s+{_OF}(?P<about>[^.;]+?)\s+"
-        rf"(?:is|are|must|should|has to|have to|remains?|stays?)\b",
-        rf"(?:^|[.;]\s+)(?P<about>[^.;]+?)\s+(?:is|are|must (?:stay|remain|be kept|be)|should (?:stay|remain|be kept|be)|"
+        rf"(?:^|[.;]\s+)(?:anything|everything|information|all information|details?|whatever)\s+{_OF}"
+        rf"(?P<about>[^.;]+?)\s+(?:is|are|must|should|has to|have to|remains?|stays?)\b",
+        rf"(?:^|[.;]\s+)(?P<about>[^.;]+?)\s+"
+        rf"(?:is|are|must (?:stay|remain|be kept|be)|should (?:stay|remain|be kept|be)|"
         rf"has to (?:stay|remain)|remains?|stays?|must not be|may not be|should not be|cannot be|shall not be)\s+"
         rf"(?:{_SECRET}|{_VERB}|ed\b)",
         rf"{_VERB}(?:(?:\s*,\s*|\s+or\s+|\s*,\s*or\s+|\s+and\s+|/){_VERB})*\s+{_ANY}{_OF}(?P<about>[^;]+?){_STOP}",
     )
 )
-_ORDER = re.compile(rf"\b(?:not|never|n't|avoid|refrain)\b.*\b{_VERB}\b|^(?:disclosing|sharing|revealing)\b", re.IGNORECASE)
+_ORDER = re.compile(
+    rf"\b(?:not|never|n't|avoid|refrain)\b.*\b{_VERB}\b|^(?:disclosing|sharing|revealing)\b", re.IGNORECASE
+)
 """What stands in no phrase that is protected: the pattern took in the order itself."""
 _HEAD = re.compile(
     r"\b(?:of|for|that|in|from|which|who|whom|on|about|to|by|at|with|between|during|after|before)\b", re.IGNORECASE
 )
 _EXPECTS = {
-    "money": r"sums?|amounts?|costs?|prices?|totals?|fees?|budgets?|loans?|salar(?:y|ies)|pay|payments?|values?|revenues?|"
-    r"offers?|funds?|money|debts?|bonus(?:es)?|rents?|grants?|deposits?|fines?|savings?|earnings|turnover|balance",
+    "money": r"sums?|amounts?|costs?|prices?|totals?|fees?|budgets?|loans?|salar(?:y|ies)|pay|payments?|values?|"
+    r"revenues?|offers?|funds?|money|debts?|bonus(?:es)?|rents?|grants?|deposits?|fines?|savings?|earnings|turnover|balance",
     "number": r"numbers?|counts?|shares?|percentages?|rates?|proportions?|sizes?|lengths?|how many|how much|capacity|"
     r"levels?|scores?|margins?|limits?|thresholds?|ratios?|discount|age|weight|height|temperature|speed|dose|duration",
     "date": r"dates?|days?|when|times?|deadlines?|months?|years?|weeks?|timing|start|end|birthday",

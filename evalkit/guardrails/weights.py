@@ -6,6 +6,7 @@ the highest counts (multiple-instance learning).
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from typing import Any
 
 from pydantic import Field
@@ -28,7 +29,7 @@ class Net(Model):
         """Of standardised numbers."""
         total = self.out[-1]
         for row, weight in zip(self.hidden, self.out, strict=False):
-            total += weight * math.tanh(math.sumprod(row[:-1], x) + row[-1])
+            total += weight * math.tanh(sum(map(mul, row, x)) + row[-1])
         return total
 
 
