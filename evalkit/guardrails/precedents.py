@@ -5,8 +5,8 @@ n = sum of w, y its verdict (1 broken, 0 kept), p what the scorer says of it,
 
     log-odds = slope * z + offset + n / (n + prior) * (votes * mean_w(2y - 1) + residual * mean_w(y - p))
 
-where z is the scorer's log-odds of the case. Few or distant precedents move little (n / (n + prior)); those on which the
-scorer is right vote only by being near; those on which it is wrong say so (residual). The five numbers are fitted on
+where z is the scorer's log-odds of the case. Few or distant precedents move little (n / (n + prior)); those on which
+the scorer is right vote only by being near; those on which it is wrong say so (residual). The numbers are fitted on
 policies that are not measured (`fit`). Finds nothing itself (retrieval.py).
 """
 
@@ -170,8 +170,13 @@ class WithPrecedents:
 
 
 def features(
-    policy: str, steps: Sequence[str], index: Index, scored: Callable[[Precedent], float], pooling: Pooling, group: str = "",
-) -> tuple[float, ...]:  # fmt: skip
+    policy: str,
+    steps: Sequence[str],
+    index: Index,
+    scored: Callable[[Precedent], float],
+    pooling: Pooling,
+    group: str = "",
+) -> tuple[float, ...]:
     """FEATURES of a training row, without itself: no precedent of the same steps or of the same group is seen."""
     own = tuple(steps)
 
@@ -194,8 +199,12 @@ class Trial:
     label: bool
 
 
-def fit(trials: Sequence[Trial], k: int = 8, reaches: Sequence[float] = (0.05, 0.1, 0.2, 0.4), priors: Sequence[float] = (0.1, 0.5, 2.0)) -> Pooling:  # fmt: skip
-    """The pooling under which the labels are likeliest (with a weak penalty towards 1, 0, 0, 0); reach and prior on a grid.
+REACHES = (0.05, 0.1, 0.2, 0.4)
+PRIORS = (0.1, 0.5, 2.0)
+
+
+def fit(trials: Sequence[Trial], k: int = 8) -> Pooling:
+    """The likeliest pooling for the labels, with a weak penalty towards 1, 0, 0, 0; reach and prior on a grid.
 
     Give trials of policies that are measured nowhere, with the numbers of precedents that will be met.
     """
@@ -207,8 +216,8 @@ def fit(trials: Sequence[Trial], k: int = 8, reaches: Sequence[float] = (0.05, 0
         raise UsageError(f"{len(labels)} trials, {int(labels.sum())} broken: both verdicts are needed")
     sign = np.where(labels, 1.0, -1.0)
     best: tuple[float, Pooling] | None = None
-    for reach in reaches:
-        for prior in priors:
+    for reach in REACHES:
+        for prior in PRIORS:
             shape = Pooling(k=k, reach=reach, prior=prior)
             x = np.asarray([_columns(shape, t) for t in trials])
 

@@ -61,8 +61,14 @@ class Index:
         return [self._case(p.policy, p.steps) for p in self.precedents]
 
     def find(
-        self, policy: str, steps: Sequence[str], k: int = 8, *, policy_id: str = "", without: Callable[[Precedent], bool] = lambda _: False
-    ) -> list[Near]:  # fmt: skip
+        self,
+        policy: str,
+        steps: Sequence[str],
+        k: int = 8,
+        *,
+        policy_id: str = "",
+        without: Callable[[Precedent], bool] = lambda _: False,
+    ) -> list[Near]:
         """At most `k`: half of each verdict where there are so many, diverse, the nearest first.
 
         `without`: what must not be seen, a row's own precedents in training.

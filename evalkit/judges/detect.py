@@ -174,7 +174,7 @@ class Detectors:
         return decided if len(decided) == len(first) else self._settled(detectors, first, answer)
 
     def findings_now(self, facts: Sequence[Fact], answer: Answer, scenario: Scenario) -> list[Finding]:
-        """One finding for each fact, outside a run: nothing is kept for the next answer, and the encoder is waited for."""
+        """One finding for each fact, outside a run; nothing is kept for the next answer."""
         found = []
         for fact in facts:
             detector = compile_fact(fact, scenario, None, self.parameters, self.encoder)

@@ -104,7 +104,7 @@ class LeakEncoder:
         return score
 
     def vectors(self, text: str) -> Any:
-        """The token vectors of a text alone, its first LONGEST_ANSWER tokens: an array [tokens, width]. Now, and kept."""
+        """The token vectors of a text alone, its first LONGEST_ANSWER tokens: [tokens, width]. Now, and kept."""
         self.load()
         read = self._answer_vectors.get_or(text, self._read_answer)[0]
         return read.reshape(-1, read.shape[-1])

@@ -62,9 +62,7 @@ class Leakage:
     def findings(self, facts: Sequence[Fact], answer: str, question: str = "") -> list[Finding]:
         """What a single text tells of these facts, at once; for guardrails, which have no scenario and no run."""
         policy = Policy(id="asked", text="")
-        bare = Scenario(
-            id="asked", suite="", family="", attack="", policies=(policy,), messages=(), question=question
-        )
+        bare = Scenario(id="asked", suite="", family="", attack="", policies=(policy,), messages=(), question=question)
         said = Trajectory(scenario_id="asked", target="", messages=(Message(role="assistant", content=answer),))
         return self.detectors.findings_now(facts, prepare(said), bare)
 
