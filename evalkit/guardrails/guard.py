@@ -50,7 +50,7 @@ class Guard:
         self.policies = policies
         self.panel = Panel(scorer, disclosure, judge, policies.guard)
         self.approvals = approvals or Approvals()
-        self.log = log
+        self._logs: tuple[Log, ...] = () if log is None else (log,)
         self._programs: dict[str, Program] = {}
         self._read()
 
@@ -105,6 +105,13 @@ class Guard:
         other._read()
         return other
 
+    def with_logs(self, *logs: Log) -> "Guard":
+        """The same guard, and these are told too."""
+        other: Guard = object.__new__(Guard)
+        other.__dict__.update(self.__dict__)
+        other._logs = (*self._logs, *logs)
+        return other
+
     def slow(self, piece: Piece) -> tuple[GuardPolicy, ...]:
         """The policies that scorers are asked about for this piece."""
         at = self._slow[piece.hook]
@@ -115,8 +122,8 @@ class Guard:
         for f in ruling.findings:
             if f.failed:
                 logger.warning("guard %s at %s: %s; %s", self.name, f.hook, f.reason, f.does)
-        if self.log is not None:
-            self.log.write(ruling, event)
+        for log in self._logs:
+            log.write(ruling, event)
 
     def _read(self) -> None:
         self.by_id = {p.id: p for p in self.policies.policies}

@@ -6,6 +6,7 @@ it counts as what it was. An event that goes on although it breaks a rule is lef
 stays in force for what follows.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -53,6 +54,12 @@ class Watch:
         """Calls without a result (by id), and what came after the first of them (None)."""
         self.messages: list[int] = []
         """The message of each event."""
+
+    def fork(self) -> "Watch":
+        """The same conversation, to go on in another way; states are shared, as nobody changes them."""
+        other = copy.copy(self)
+        other._waiting, other.messages = list(self._waiting), list(self.messages)
+        return other
 
     def mark(self) -> tuple[Any, ...]:
         """Where the conversation stands now, for `back_to`."""
