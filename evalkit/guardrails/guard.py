@@ -51,6 +51,8 @@ class Guard:
         self.panel = Panel(scorer, disclosure, judge, policies.guard)
         self.approvals = approvals or Approvals()
         self._logs: tuple[Log, ...] = () if log is None else (log,)
+        self.consulted: set[tuple[Hook, str]] | None = None
+        """While somebody tests the guard: which policies were held against something, at which hook."""
         self._programs: dict[str, Program] = {}
         self._read()
 
@@ -111,6 +113,12 @@ class Guard:
         other.__dict__.update(self.__dict__)
         other._logs = (*self._logs, *logs)
         return other
+
+    def consult(self, piece: Piece, by_rules: bool) -> None:
+        """Notes who is asked, for a self-test."""
+        if self.consulted is not None:
+            asked = [*(self.ruled if by_rules else ()), *self._slow[piece.hook]]
+            self.consulted.update((piece.hook, p.id) for p in asked if piece.concerns(p))
 
     def slow(self, piece: Piece) -> tuple[GuardPolicy, ...]:
         """The policies that scorers are asked about for this piece."""

@@ -101,6 +101,7 @@ class Session:
             look = self._look(piece)
             found = self._broken(piece, look)
             slow = self._guard.slow(piece)
+            self._guard.consult(piece, look is not None)
             if slow:
                 said = yield self._job(piece, slow, kept, started)
                 found += [f for p, s in zip(slow, said, strict=True) if (f := self._finding(piece, p, s)) is not None]

@@ -13,7 +13,7 @@ from evalkit.guardrails.policyset import GuardPolicy, PolicySet, Settings
 from evalkit.guardrails.proxy import Serving
 from evalkit.guardrails.streaming import mode_of
 from tests.guardrails.guarding import LIMIT, MAGIC, POLITE, VERIFY, Raises, Words, guard
-from tests.guardrails.upstreams import Model, Script, chunk, completion, served, stream, tool
+from tests.guardrails.upstreams import Model, Script, chunk, completion, served, stream
 
 
 async def read(url, **body):
@@ -39,7 +39,9 @@ def text_of(events, index=0):
 
 
 def finish_of(events, index=0):
-    return [c["finish_reason"] for e in events for c in e.get("choices", []) if c["index"] == index and c["finish_reason"]]
+    return [
+        c["finish_reason"] for e in events for c in e.get("choices", []) if c["index"] == index and c["finish_reason"]
+    ]
 
 
 def errors_of(events):
@@ -86,7 +88,9 @@ async def test_a_policy_can_have_the_whole_answer_held_back():
     events, _ = await through(stream("One. ", "Two. ", "abracadabra"), buffered)
     assert text_of(events).startswith("I can't help with that")
     events, _ = await through(stream("One. ", "Two. ", "Three"), buffered)
-    assert [c["delta"]["content"] for e in events for c in e["choices"] if c["delta"].get("content")] == ["One. Two. Three"]
+    assert [c["delta"]["content"] for e in events for c in e["choices"] if c["delta"].get("content")] == [
+        "One. Two. Three"
+    ]
 
 
 async def test_sampled_text_goes_out_unseen_and_is_looked_at_now_and_then():
@@ -180,7 +184,7 @@ async def test_what_cannot_be_checked_ends_in_an_error_and_an_open_failure_is_ma
         (Script([chunk({"content": "Fine. "}), chunk({"content": 3})], kind="text/event-stream"), "upstream_malformed"),
         (Script([chunk({"content": "Fine. "}), chunk({"content": "SECRET"}, index=7)], kind="text/event-stream"),
          "upstream_malformed"),
-        (Script([chunk({"content": "Fine. "}), b'data: {"error": {"message": "SECRET"}}\n\n'], kind="text/event-stream"),
+        (Script([chunk({"content": "Fine. "}), b'data: {"error": "SECRET"}\n\n'], kind="text/event-stream"),
          "upstream_error"),
         (Script([chunk({"content": "Fine. "}), b"data: " + b"SECRET" * 400_000], kind="text/event-stream"),
          "upstream_malformed"),
@@ -195,8 +199,11 @@ async def test_an_upstream_that_breaks_off_ends_in_an_error_and_what_was_held_ba
 
 
 async def test_what_no_guard_reads_does_not_go_on():
-    parts = [b": SECRET\n\n", b"event: SECRET\nid: SECRET\n", chunk({"content": "Fine.", "reasoning_content": "SECRET"}),
-             b"SECRET\n\n", chunk({}, "stop"), chunk({"content": " SECRET"}), sse.END, chunk({"content": "SECRET"})]  # fmt: skip
+    parts = [
+        b": SECRET\n\n", b"event: SECRET\nid: SECRET\n", b"SECRET\n\n",
+        chunk({"content": "Fine.", "reasoning_content": "SECRET"}), chunk({}, "stop"), chunk({"content": " SECRET"}),
+        sse.END, chunk({"content": "SECRET"}),
+    ]  # fmt: skip
     events, done = await through(Script(parts, kind="text/event-stream"), MAGIC)
     assert text_of(events) == "Fine."
     assert done
