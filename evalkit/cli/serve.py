@@ -152,14 +152,7 @@ async def _serve(app: Any, host: str, port: int) -> int:
         import uvicorn
     except ImportError as e:
         raise MissingDependency("uvicorn", "serve", "evalkit serve") from e
-    import socket
-
-    try:
-        sock = socket.create_server(
-            (host, port), backlog=2048, family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-    except OSError as e:
-        raise UsageError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
+    sock = _listening(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{sock.getsockname()[1]}/v1", flush=True)
     config = uvicorn.Config(
@@ -168,6 +161,22 @@ async def _serve(app: Any, host: str, port: int) -> int:
     )  # fmt: skip
     await uvicorn.Server(config).serve(sockets=[sock])
     return 0
+
+
+def _listening(host: str, port: int) -> Any:
+    """A socket that says TCP: asyncio sends small answers at once (TCP_NODELAY) only where the protocol is named."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as e:
+        sock.close()
+        raise UsageError(f"cannot listen on {host}:{port}: {e.strerror or e}") from e
+    return sock
 
 
 def _say_how(guard: "Guard", upstream: str, through: list[str]) -> None:

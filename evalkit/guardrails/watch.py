@@ -104,7 +104,11 @@ class Watch:
     def take_result(self, look: Look) -> None:
         """The result is there."""
         assert look.place is not None
-        self._waiting[look.place] = (None, look.event)
+        if look.place == 0:
+            self._base = look.state
+            del self._waiting[0]
+        else:
+            self._waiting[look.place] = (None, look.event)
         while self._waiting and self._waiting[0][0] is None:
             self._base, _ = self._step(self._base, self._waiting.pop(0)[1])
         state = self._base
