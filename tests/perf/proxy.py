@@ -50,7 +50,11 @@ policies:
 
 def dialogue(n: int) -> list[Message]:
     """A long conversation that keeps all policies: talk, calls, results."""
-    found = [Message(role="user", content="hello"), call("verify", "v"), Message(role="tool", content="{}", tool_call_id="v")]
+    found = [
+        Message(role="user", content="hello"),
+        call("verify", "v"),
+        Message(role="tool", content="{}", tool_call_id="v"),
+    ]
     for k in range(n):
         name, arguments = [
             ("get_order", {"user": "mia", "order": f"o{k % 50}"}),
@@ -72,6 +76,9 @@ def call(name: str, id_: str, **arguments: object) -> Message:
 def per_event(guard: Guard) -> list[str]:
     """Rules only: CPU time for each event of a conversation, however long it has become."""
     wrong = []
+    warm = guard.start()
+    for event in dialogue(40):  # names are learnt
+        warm.check(event)
     for n in (40, 400):
         events = dialogue(n)
         session = guard.start()
@@ -83,7 +90,9 @@ def per_event(guard: Guard) -> list[str]:
             assert ruling.allowed, ruling.decision
         times.sort()
         p50, p95, mean = times[len(times) // 2], times[int(len(times) * 0.95)], statistics.mean(times)
-        print(f"rules only, {len(guard.programs)} rules, {len(events):5} events: p50 {p50:.1f}, mean {mean:.1f}, p95 {p95:.1f} us an event")
+        print(
+            f"rules only, {len(guard.programs)} rules, {len(events):5} events: p50 {p50:.1f}, mean {mean:.1f}, p95 {p95:.1f} us an event"
+        )
         if mean > 50:
             wrong.append(f"{mean:.1f} us an event, more than 50")
     return wrong
@@ -91,7 +100,12 @@ def per_event(guard: Guard) -> list[str]:
 
 def started(command: list[str], env: dict[str, str] | None = None) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env={**os.environ, **(env or {})}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
     )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
@@ -105,7 +119,10 @@ def proxy(policies: Path, upstream: str, log: Path, *more: str) -> tuple[subproc
 
 def body(k: int, stream: bool = False) -> bytes:
     system = "You are the assistant of a shop. " * 20
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": f"[[id:{k}]] Where is my order {k}?"}]
+    messages = [
+        {"role": "system", "content": system},
+        {"role": "user", "content": f"[[id:{k}]] Where is my order {k}?"},
+    ]
     return json.dumps({"model": "mock", "messages": messages, "stream": stream}).encode()
 
 
@@ -154,8 +171,12 @@ def latency(policies: Path, folder: Path, n: int, upstream: str | None) -> list[
                 process.terminate()
                 process.wait()
     load = os.getloadavg()[0]
-    print(f"one by one: bare p50 {bare:.2f} ms, guarded p50 {guarded:.2f} ms: {guarded - bare:.2f} ms added (load {load:.1f})")
-    print(f"32 in flight: {rate:.0f} requests/s guarded, {bare_rate:.0f} bare; {cpu * 1000:.2f} ms CPU of the proxy a request")
+    print(
+        f"one by one: bare p50 {bare:.2f} ms, guarded p50 {guarded:.2f} ms: {guarded - bare:.2f} ms added (load {load:.1f})"
+    )
+    print(
+        f"32 in flight: {rate:.0f} requests/s guarded, {bare_rate:.0f} bare; {cpu * 1000:.2f} ms CPU of the proxy a request"
+    )
     wrong = [f"{guarded - bare:.2f} ms added, more than 10"] if guarded - bare > 10 else []
     return wrong + ([f"{rate:.0f} requests/s, fewer than 300"] if rate < 300 else [])
 
@@ -187,7 +208,9 @@ async def misbehaving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         k = int(data.partition(b"[[id:")[2].partition(b"]]")[0])
         fault = fault_of(k)
         if fault == "status":
-            writer.write(b'HTTP/1.1 500 X\r\nconnection: close\r\n\r\n{"error": {"message": "' + SECRET.encode() + b'"}}')
+            writer.write(
+                b'HTTP/1.1 500 X\r\nconnection: close\r\n\r\n{"error": {"message": "' + SECRET.encode() + b'"}}'
+            )
             return
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
         said = [piece("All is well. "), piece("Your order is on ")]
@@ -198,8 +221,16 @@ async def misbehaving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             "garbage": [b"data: {" + SECRET.encode() + b"\n\n" + os.urandom(200)],
             "late": [piece("its way."), piece(None, "stop"), piece(SECRET), b"data: [DONE]\n\n", piece(SECRET)],
             "error": [b'data: {"error": {"message": "' + SECRET.encode() + b'"}}\n\n'],
-            "call": [piece(None, tool_calls=[{"index": 0, "id": "a", "function": {"name": "delete_all", "arguments": f'{{"x": "{SECRET}"}}'}}]),
-                     piece(None, "tool_calls"), b"data: [DONE]\n\n"],
+            "call": [
+                piece(
+                    None,
+                    tool_calls=[
+                        {"index": 0, "id": "a", "function": {"name": "delete_all", "arguments": f'{{"x": "{SECRET}"}}'}}
+                    ],
+                ),
+                piece(None, "tool_calls"),
+                b"data: [DONE]\n\n",
+            ],
         }.get(fault, [piece(f"the {SECRET}")])
         for part in said:
             writer.write(part)
