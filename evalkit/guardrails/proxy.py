@@ -8,7 +8,7 @@ import asyncio
 import hmac
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,7 @@ except ImportError as e:
     raise MissingDependency("starlette", "serve", "evalkit serve") from e
 
 logger = logging.getLogger("evalkit.guard")
+_NOWHERE = "http://127.0.0.1:9"
 Handler = Callable[["Request"], Awaitable["Response"]]
 
 
@@ -273,13 +274,15 @@ class _Relay(StreamingResponse):
 
 
 def make_app(
-    guard: Guard, upstream: str, serving: Serving | None = None, *, metrics: Metrics | None = None,
-    tracing: Tracing | None = None,
+    guard: Guard, upstream: str | None, serving: Serving | None = None, *, metrics: Metrics | None = None,
+    tracing: Tracing | None = None, more: Callable[[Guard], Sequence[Any]] = lambda guard: (),
 ) -> Starlette:  # fmt: skip
-    """The ASGI app."""
+    """The ASGI app. Without an upstream there are the own pages and `more` routes only, made for the same guard."""
     serving = serving or Serving()
-    server = Upstream(upstream, key=serving.upstream_key, timeout_s=serving.timeout_s, idle_s=serving.idle_s)
     guard = guard.with_logs(*(log for log in (metrics, tracing) if log is not None))
+    server = Upstream(
+        upstream or _NOWHERE, key=serving.upstream_key, timeout_s=serving.timeout_s, idle_s=serving.idle_s
+    )
     proxy = Proxy(guard, server, serving, metrics, tracing)
 
     @asynccontextmanager
@@ -291,18 +294,21 @@ def make_app(
         return Route(path, _Endpoint(proxy, path, handler), methods=list(methods))
 
     everything = ("GET", "POST", "PUT", "PATCH", "DELETE")
-    health = Route("/healthz", proxy.health, methods=["GET"])
+    before_a_model = [
+        route("/v1/chat/completions", proxy.chat, "POST"),
+        route("/chat/completions", proxy.chat, "POST"),
+        route("/v1/models", proxy.models, "GET"),
+        route("/v1/models/{name:path}", proxy.models, "GET"),
+        *(route(path, proxy.models, *everything) for path in serving.through),
+    ]
     return Starlette(
         routes=[
-            health,
-            route("/v1/chat/completions", proxy.chat, "POST"),
-            route("/chat/completions", proxy.chat, "POST"),
-            route("/v1/models", proxy.models, "GET"),
-            route("/v1/models/{name:path}", proxy.models, "GET"),
+            Route("/healthz", proxy.health, methods=["GET"]),
+            *(before_a_model if upstream is not None else ()),
             route("/metrics", proxy.numbers, "GET"),
             route("/evalkit/approvals", proxy.waiting, "GET"),
             route("/evalkit/approvals/{name}", proxy.approve, "POST"),
-            *(route(path, proxy.models, *everything) for path in serving.through),
+            *more(guard),
             route("/{path:path}", proxy.refused, *everything),
         ],
         lifespan=lifespan,
