@@ -61,7 +61,14 @@ class GuardPolicy(Model):
     @property
     def words(self) -> str:
         """The rule in words, on one line."""
-        return " ".join((self.text or self.quote).split())
+        return " ".join(self.text.split())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quoted(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("text") and isinstance(data.get("quote"), str):
+            return {**data, "text": data["quote"]}
+        return data
 
     @field_validator("redact")
     @classmethod

@@ -26,7 +26,7 @@ from evalkit.guardrails.inputs import Inputs, Opened
 from evalkit.guardrails.metrics import Metrics
 from evalkit.guardrails.refused import Refused, told
 from evalkit.guardrails.ruling import GRAVITY
-from evalkit.guardrails.streaming import Stream, mode_of
+from evalkit.guardrails.streaming import Mode, Stream, mode_of
 from evalkit.guardrails.tracing import Tracing
 from evalkit.guardrails.upstream import Answer, Upstream, UpstreamFailed
 
@@ -73,7 +73,7 @@ class Proxy:
         self.metrics, self.tracing = metrics, tracing
         self._inputs = Inputs(guard)
         self._answers = Answers(upstream)
-        self._mode = mode_of(guard.policies)
+        self._mode: Mode = mode_of(guard.policies)
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""

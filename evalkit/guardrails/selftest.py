@@ -95,7 +95,7 @@ def _watched(guard: Guard, word: str) -> tuple[Guard, _Failures]:
     """The guard with the canary's policy; the others are asked, and hold up nothing."""
     mode = mode_of(guard.policies)
     streaming: Streaming = "sentence" if mode == "free" else mode
-    hooks = tuple(h for h in HOOKS if any(h in p.hooks for p in guard.policies.policies))
+    hooks: tuple[Hook, ...] = tuple(h for h in HOOKS if any(h in p.hooks for p in guard.policies.policies))
     said = {"say": "*", "matches": word}
     canary = GuardPolicy(
         id=CANARY, text="The canary goes nowhere.", hooks=hooks, streaming=streaming,
