@@ -17,11 +17,13 @@ from evalkit.cli import audit, calibrate, ci, policies, train
 from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import export as export_cli
+from evalkit.cli import guard as guard_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
+from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
@@ -44,9 +46,11 @@ for part in (
     calibrate,
     compare_cli,
     export_cli,
+    guard_cli,
     judge_cli,
     models_cli,
     runs_cli,
+    serve_cli,
     sources_cli,
     train,
 ):
