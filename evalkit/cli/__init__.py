@@ -14,6 +14,7 @@ import typer
 from evalkit import __version__
 from evalkit.cli import audit, calibrate, policies, train
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -135,6 +136,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    guardrail: guarded_cli.Name = None,
+    guard_policies: guarded_cli.Policies = None,
+    guard_action: guarded_cli.Act = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -184,6 +188,7 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        guard=guarded_cli.wish(guardrail, guard_policies, guard_action),
     )  # fmt: skip
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
 
@@ -259,10 +264,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
             say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
+    paired = guarded_cli.beside(path, planned.manifest) if wish.guard else None
     if as_json:
-        print_json(document)
+        print_json(document | ({"paired": paired.document()} if paired else {}))
     else:
-        typer.echo(terminal.table(document))
+        typer.echo(terminal.table(document) + (f"\n\n{guarded_cli.table(paired)}" if paired else ""))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     if stopped == "interrupted":
         say("interrupted: the same command goes on from here")

@@ -1,0 +1,60 @@
+"""The options of `run` that put a guardrail around the model, and the table with and without it. Parses and prints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalkit.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from evalkit.engine.guarding import GuardWish
+    from evalkit.reports.paired import Paired
+
+Name = Annotated[
+    str | None,
+    typer.Option("--guardrail", help="A guardrail around the model: small, rules, ... (evalkit serve has the same)."),
+]
+Policies = Annotated[
+    Path | None,
+    typer.Option("--policies", help="With --guardrail: a policies file, instead of each scenario's own policies."),
+]
+Act = Annotated[
+    str | None,
+    typer.Option(
+        "--guard-action", help="With --guardrail: block (default), redact, revise, warn or log what breaks a policy."
+    ),
+]
+
+
+def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardWish | None":
+    """The options as what the engine takes."""
+    from evalkit.engine.guarding import GuardWish
+
+    if name is not None:
+        return GuardWish(name, policies, action)
+    for option, value in (("--policies", policies), ("--guard-action", action)):
+        if value is not None:
+            raise UsageError(f"{option} {value}: which guardrail keeps to it? Name one with --guardrail")
+    return None
+
+
+def beside(path: Path, manifest: Mapping[str, Any]) -> "Paired | None":
+    """The comparison with the run without the guardrail, where that run lies beside this one; a word where not."""
+    from evalkit.cli import say
+    from evalkit.reports import paired
+
+    without = manifest["guardrail"]["without"]
+    found = paired.unguarded(path, without["digest"])
+    if found is None:
+        say(f"with and without: the same command without --guardrail, then: evalkit report {path.parent}/*")
+        return None
+    return paired.compare(found, path)
+
+
+def table(paired: "Paired") -> str:
+    """The comparison for a terminal."""
+    from evalkit.reports.paired import table as drawn
+
+    return drawn(paired)
