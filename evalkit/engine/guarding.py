@@ -4,13 +4,15 @@ Without a policies file a scenario's own policies are kept: their text, and the 
 the model was shown is the opening of the scenario, as in production it is the conversation so far.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalkit.benchmarks.suites import ScenarioSet
-from evalkit.core.decision import Ruled
+from evalkit.core.decision import Decision, Ruled
 from evalkit.core.errors import UsageError, unknown
 from evalkit.core.protocols import Target
 from evalkit.core.types import Message, Policy, RunSpec, Scenario, digest
@@ -18,11 +20,14 @@ from evalkit.targets.guarded import Guarded
 
 if TYPE_CHECKING:
     from evalkit.guardrails.guard import Guard
+    from evalkit.guardrails.policyset import PolicySet
     from evalkit.guardrails.ruling import Ruling
 
-Act = Literal["block", "redact", "revise", "ask", "warn", "log"]
+Act = Literal["block", "redact", "revise", "warn", "log"]
 KEPT = 256
 """Guards of scenarios that are kept for the next turn; making one is cheap, and so is keeping it."""
+BUDGET_MS = 120_000.0
+"""For one event, where no policies file says otherwise."""
 VERSION = "1"
 """Raised with every change here that changes what a guarded run does."""
 
@@ -48,25 +53,36 @@ class Watching:
     own: bool = False
     """The policies are those of a file, the same for all scenarios."""
     _made: dict[str, "Guard"] = field(default_factory=dict, repr=False)
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1), repr=False)
+    """As many at once as there are processors: latencies are the guard's, not those of the queue before it."""
 
     async def check(self, event: Message, trace: Sequence[Message], scenario: Scenario) -> Ruled:
         """The decision on one event; what a scorer needs long for is not done on the event loop."""
-        return _ruled(await self._guard(scenario).aexamine(event, trace))
+        guard = self._guard(scenario)
+        if guard is None:
+            return self._passes(event)
+        async with self._turns:
+            return _ruled(event, await guard.aexamine(event, trace))
 
     def check_now(self, event: Message, trace: Sequence[Message], scenario: Scenario) -> Ruled:
         """The same, in the caller's thread."""
-        return _ruled(self._guard(scenario).examine(event, trace))
+        guard = self._guard(scenario)
+        return self._passes(event) if guard is None else _ruled(event, guard.examine(event, trace))
 
-    def _guard(self, scenario: Scenario) -> "Guard":
-        from evalkit.guardrails.policyset import policy_set
+    def _passes(self, event: Message) -> Ruled:
+        return Ruled(Decision(guardrail=self.guard.name, action="allow", reason="no policy to keep"), event)
 
+    def _guard(self, scenario: Scenario) -> "Guard | None":
+        """None for a scenario that has no policies."""
         if self.own:
             return self.guard
+        if not scenario.policies:
+            return None
         found = self._made.get(scenario.id)
         if found is None:
             if len(self._made) >= KEPT:
                 self._made.clear()
-            policies = policy_set(scenario.policies, world=world_of(scenario), **self.how)
+            policies = _of(scenario.policies, world_of(scenario), **self.how)
             found = self._made[scenario.id] = self.guard.with_policies(policies)
         return found
 
@@ -114,7 +130,7 @@ def watching(wish: GuardWish, scenarios: ScenarioSet) -> Watching:
         raise UsageError(
             f"--guardrail {wish.name}: suite {scenarios.suite.id!r} has no policies to keep: --policies FILE"
         )
-    return Watching(named.make_guard(wish.name, policyset.policy_set(policies, **how)), how)
+    return Watching(named.make_guard(wish.name, _of(policies, **how)), how)
 
 
 def world_of(scenario: Scenario) -> dict[str, Any]:
@@ -131,14 +147,19 @@ def _policies(scenarios: ScenarioSet) -> list[Policy]:
     return list(found.values())
 
 
-def _ruled(ruling: "Ruling") -> Ruled:
+def _of(policies: Iterable[Policy], world: Mapping[str, Any] | None = None, **how: Any) -> "PolicySet":
+    """Policies as a run guards them: a run waits for the guard, and what is broken is measured, not what is in time."""
+    from evalkit.guardrails.policyset import Settings, policy_set
+
+    made = policy_set(policies, world=world, **how)
+    return made.model_copy(update={"guard": Settings(budget_ms=BUDGET_MS)})
+
+
+def _ruled(event: Message, ruling: "Ruling") -> Ruled:
     from evalkit.guardrails import actions
 
-    message = ruling.message
-    refused = message is None or ruling.decision.action in ("block", "ask")
-    return Ruled(
-        ruling.decision,
-        message,
-        actions.refusal(ruling) if refused else "",
-        actions.revision(ruling) if ruling.decision.action == "revise" else "",
-    )
+    decision, message = ruling.decision, ruling.message
+    if event.tool_calls:  # what the agent reads: it may do something else
+        return Ruled(decision, message, decision.reason or actions.withheld(ruling))
+    refusal = actions.refusal(ruling) if message is None else ""
+    return Ruled(decision, message, refusal, actions.revision(ruling) if decision.action == "revise" else "")
