@@ -5,6 +5,7 @@ reaches every instance still open. Deadlines wake the instances they belong to. 
 in `unseen`, the machine of a tuple that never shows: a new instance starts as its copy.
 """
 
+import copy
 import heapq
 from collections.abc import Iterable
 
@@ -34,6 +35,18 @@ class Each:
         self._due_turn: list[tuple[int, int, Key]] = []
         self._count = 0
         self._violated: tuple[int, ...] | None = None
+        self._shared: set[Key] = set()
+        """Instances whose machine a fork has too: copied before it takes a step."""
+
+    def fork(self) -> "Each":
+        """Another one in the same state; machines are copied when one of the two moves them."""
+        other = copy.copy(self)
+        other._unseen = self._unseen.clone()
+        other._machines, other._open = self._machines.copy(), self._open.copy()
+        other._live, other._pending = self._live.copy(), self._pending.copy()
+        other._due, other._due_turn = self._due.copy(), self._due_turn.copy()
+        self._shared, other._shared = set(self._machines), set(self._machines)
+        return other
 
     @property
     def due(self) -> int:
@@ -69,6 +82,9 @@ class Each:
         for key in reached:
             machine = self._machines[key]
             if not machine.done:
+                if key in self._shared:
+                    self._shared.discard(key)
+                    machine = self._machines[key] = machine.clone()
                 due, due_turn = machine.due, machine.due_turn
                 machine.advance(i, event, shared | by_key.get(key, 0))
                 self._time(key, machine, due, due_turn)

@@ -4,6 +4,7 @@ The definitions are in rules.py; the automata in machines.py; for_each in instan
 amortised, however long the trajectory: an event whose name no pattern knows costs one look-up.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,31 @@ class Monitor:
         """Of the last event."""
         self.status: Status = "holding"
         self._read()
+
+    def fork(self) -> "Monitor":
+        """Another one in the same state: to see what an event would do before it happens."""
+        other = copy.copy(self)
+        other._machine = self._machine.clone()
+        if self._each is not None:
+            other._each = self._each.fork()
+        if self._program.tag_bits:
+            other._surroundings = self._surroundings.fork()
+        return other
+
+    def concerned(self, event: Event) -> bool:
+        """Whether a pattern of the rule fits the event."""
+        entries = self._table.get(event.name)
+        if entries is None:
+            entries = self._program.learn(event.name)
+        return any(test(event, self._surroundings) for _, test, _ in entries)
+
+    def reached(self, i: int, event: Event) -> bool:
+        """Whether the event, as e(i), can change anything: it shows a value, a pattern may fit, or time is due."""
+        if self._done:
+            return False
+        if self._each is not None:
+            return True
+        return bool(self._table.get(event.name, True)) or i >= self.due or event.turn >= self.due_turn
 
     def step(self, event: Event) -> Status:
         """The status after one more event."""
