@@ -124,7 +124,7 @@ def watching(wish: GuardWish, scenarios: ScenarioSet) -> Watching:
         return Watching(named.make_guard(wish.name, policyset.load(wish.policies)), own=True)
     if wish.action is not None and wish.action not in get_args(Act):
         raise unknown("--guard-action", wish.action, get_args(Act))
-    how = {"action": wish.action} if wish.action else {}
+    how: dict[str, Any] = {"action": wish.action} if wish.action else {}
     policies = _policies(scenarios)
     if not policies:
         raise UsageError(

@@ -7,7 +7,7 @@ refusal, never an error; every decision goes with the reply. Calls of tools are 
 dialogue (engine/conversation.py). Decides nothing: the engine hands in what does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,7 @@ class Guarded:
 
     async def _looked_at(
         self, request: Request, reply: Reply, scenario: Scenario, held: list[Held], left: int
-    ) -> tuple[Reply, Sequence[Message] | None]:
+    ) -> tuple[Reply, tuple[Message, ...] | None]:
         """The reply to give, or the messages with which the model is asked to answer anew."""
         if not reply.text.strip():
             return reply, None
