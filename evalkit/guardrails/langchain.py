@@ -166,8 +166,9 @@ class GuardMiddleware(AgentMiddleware):  # type: ignore[type-arg, misc, unused-i
         if system is not None:
             for call in final.tool_calls:
                 _remember(self._systems, str(call["id"]), _text(system))
-        result = [final if m is said else m for m in response.result]
-        refused = MARK in final.response_metadata
+        refused = final is not said and not final.tool_calls
+        rest = [m for m in response.result if m is said or not (refused and isinstance(m, ToolMessage))]
+        result = [final if m is said else m for m in rest]  # a tool message repeats an answer in a given form
         return ModelResponse(result=result, structured_response=None if refused else response.structured_response)
 
     def _unchecked(self, messages: Sequence[BaseMessage]) -> AIMessage | None:
