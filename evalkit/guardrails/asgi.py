@@ -4,7 +4,7 @@
 
 On a guarded path what cannot be read is not let through: neither a request without the field nor an answer without it.
 An answer is held back until it is whole and checked, a stream too. Other paths (they may be globs) and methods pass
-untouched. An API that clients of OpenAI speak to is better served by the proxy (`evalkit serve`), which streams sentence
+untouched. An API that clients of OpenAI speak to is better served by the proxy (`evalkit serve`): it streams sentence
 by sentence and revises.
 """
 

@@ -5,7 +5,9 @@
 
 The reply always has an action: a gateway takes a reply without one for NONE. What a model said comes without the
 conversation it belongs to, so that the conversation is kept from the request, by the id of the call, for a while and in
-memory only. A gateway cannot ask the model again: what is to be revised is blocked.
+memory only. A gateway cannot ask the model again: what is to be revised is blocked. An answer of which a part has to be
+taken out is blocked too, unless `additional_provider_specific_params: {rewrite_answers: true}` says that the gateway
+sends on what comes back: litellm does where it does not stream, and not in a stream that it holds back (docs/adapters.md).
 """
 
 import hmac
@@ -134,7 +136,14 @@ class Endpoint:
             if not isinstance(calls, list):
                 raise ContentError("tool_calls: a list of calls")
             made = [call_of(c, f"tool_calls[{i}]", i) for i, c in enumerate(calls)]
-            return await response(self.guard, self._known(identity), texts, made)
+            outcome = await response(self.guard, self._known(identity), texts, made)
+            more = body.get("additional_provider_specific_params")
+            rewrites = isinstance(more, Mapping) and more.get("rewrite_answers") is True
+            if outcome.action == "GUARDRAIL_INTERVENED" and not rewrites:
+                return Outcome(
+                    "BLOCKED", reason=outcome.reason or "Something would have to be taken out of the answer."
+                )
+            return outcome
         raise ContentError(f"input_type: {kind!r}: request or response")
 
     @property

@@ -10,7 +10,10 @@
           policies: policies.yaml
 
 `apply_guardrail` is litellm's one entry for all of its routes. A block is told apart from a guard that broke by
-`blocked_content`. Decides nothing itself; what is checked is generic.py's.
+`blocked_content`. A stream is held back until it is checked as a whole (litellm's own default is to check
+samples); what has to be taken out of it blocks it, since litellm sends the chunks as they were. With
+`streaming_transform_mode: incremental_diff` it sends the text as changed, but calls of tools before anybody has looked
+(1.110): such a request is refused. Decides nothing itself; what is checked is generic.py's.
 """
 
 from collections.abc import Mapping
@@ -35,6 +38,9 @@ class EvalkitGuardrail(CustomGuardrail):  # type: ignore[misc]  # litellm has no
         self.guard = guard if isinstance(guard, Guard) else _made(guard, policies)
         kwargs.setdefault("guardrail_name", f"evalkit-{self.guard.name}")
         kwargs.setdefault("supported_event_hooks", list(_HOOKS))
+        self.streaming_buffer_until_moderated = bool(kwargs.pop("streaming_buffer_until_moderated", True))
+        self.streaming_end_of_stream_only = bool(kwargs.pop("streaming_end_of_stream_only", True))
+        self.streaming_transform_mode = str(kwargs.pop("streaming_transform_mode", None) or "block_only")
         super().__init__(**kwargs)
 
     @log_guardrail_information  # type: ignore[untyped-decorator]
@@ -49,6 +55,7 @@ class EvalkitGuardrail(CustomGuardrail):  # type: ignore[misc]  # litellm has no
         texts = list(inputs.get("texts") or ())
         try:
             if input_type == "request":
+                self._refuse_blind(request_data)
                 outcome = await generic.request(self.guard, inputs.get("structured_messages") or (), texts)
             else:
                 calls = [
@@ -59,7 +66,30 @@ class EvalkitGuardrail(CustomGuardrail):  # type: ignore[misc]  # litellm has no
             raise self._raised(f"The guardrail could not read the {input_type}: {e}", blocked=False) from e
         if outcome.action == "BLOCKED":
             raise self._raised(outcome.reason, blocked=not outcome.failed)
-        return {**inputs, "texts": list(outcome.texts)} if outcome.action == "GUARDRAIL_INTERVENED" else dict(inputs)
+        if outcome.action == "NONE":
+            return dict(inputs)
+        if input_type == "response" and not self._rewrites(request_data, logging_obj):
+            raise self._raised("Something has to be taken out of a stream, which is not possible here.", blocked=True)
+        return {**inputs, "texts": list(outcome.texts)}
+
+    def _refuse_blind(self, request_data: Mapping[str, Any] | None) -> None:
+        """A stream in which calls of tools would go out unseen is not begun."""
+        asked = request_data or {}
+        if not (asked.get("stream") and asked.get("tools")) or self.streaming_transform_mode != "incremental_diff":
+            return
+        if any("tool_call" in p.hooks for p in self.guard.policies.policies):
+            raise self._raised(
+                "Calls of tools in a stream cannot be checked with streaming_transform_mode: incremental_diff; "
+                "leave it out, or do not stream.",
+                blocked=False,
+            )
+
+    def _rewrites(self, request_data: Mapping[str, Any] | None, logging_obj: Any) -> bool:
+        """Whether litellm sends on what was changed: of a stream it does on one route and in one mode only."""
+        if not (request_data or {}).get("stream"):
+            return True
+        chat = str(getattr(logging_obj, "call_type", "")) in ("acompletion", "completion")
+        return chat and self.streaming_transform_mode == "incremental_diff"
 
     def _raised(self, message: str, *, blocked: bool) -> Exception:
         made: Exception = GuardrailRaisedException(

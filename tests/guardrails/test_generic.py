@@ -58,9 +58,13 @@ async def test_what_is_taken_out_comes_back_as_many_texts_as_were_sent():
     assert found["action"] == "GUARDRAIL_INTERVENED"
     assert found["texts"][:2] == [rows[0]["content"], "Hello"], "the operator's own words are not touched"
     assert WORD not in found["texts"][2]
-    said = await answer(guards.guard("redact"), response("fine", f"open {WORD} now"))
-    assert said["texts"][0] == "fine"
-    assert WORD not in said["texts"][1]
+    said = response("fine", f"open {WORD} now")
+    assert (await answer(guards.guard("redact"), said))["action"] == "BLOCKED", "a stream would go out as it was"
+    told = await answer(
+        guards.guard("redact"), {**said, "additional_provider_specific_params": {"rewrite_answers": True}}
+    )
+    assert told["texts"][0] == "fine"
+    assert WORD not in told["texts"][1]
 
 
 async def test_texts_of_parts_keep_their_places():
