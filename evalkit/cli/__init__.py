@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
+for part in (audit, calibrate, guarded_cli, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)

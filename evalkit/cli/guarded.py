@@ -1,4 +1,4 @@
-"""The options of `run` that put a guardrail around the model, and the table with and without it. Parses and prints."""
+"""The options of `run` that put a guardrail around the model, `evalkit compare`, and its table. Parses and prints."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +28,29 @@ Act = Annotated[
 ]
 
 
+def add_to(top: typer.Typer) -> None:
+    """Add the command."""
+    top.command()(compare)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(help="Another run of the same scenarios.")],
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
+    ] = False,
+) -> None:
+    """Compare two runs of the same scenarios, paired by scenario: with and without a guardrail, or two models.
+
+    Example: evalkit compare runs/copriva-m-1a2b runs/copriva-m-small-3c4d
+    """
+    from evalkit.cli import print_json
+    from evalkit.reports import paired
+
+    found = paired.compare(first, second)
+    print_json(found.document()) if json_ else typer.echo(paired.table(found))
+
+
 def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardWish | None":
     """The options as what the engine takes."""
     from evalkit.engine.guarding import GuardWish
@@ -48,7 +71,7 @@ def beside(path: Path, manifest: Mapping[str, Any]) -> "Paired | None":
     without = manifest["guardrail"]["without"]
     found = paired.unguarded(path, without["digest"])
     if found is None:
-        say(f"with and without: the same command without --guardrail, then: evalkit report {path.parent}/*")
+        say(f"with and without: run it without --guardrail too, then: evalkit compare THAT {path}")
         return None
     return paired.compare(found, path)
 

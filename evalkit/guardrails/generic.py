@@ -7,7 +7,7 @@ The reply always has an action: a gateway takes a reply without one for NONE. Wh
 conversation it belongs to, so that the conversation is kept from the request, by the id of the call, for a while and in
 memory only. A gateway cannot ask the model again: what is to be revised is blocked. An answer of which a part has to be
 taken out is blocked too, unless `additional_provider_specific_params: {rewrite_answers: true}` says that the gateway
-sends on what comes back: litellm does where it does not stream, and not in a stream that it holds back (docs/adapters.md).
+sends on what comes back: litellm does where it does not stream, not in a stream that it holds back (docs/adapters.md).
 """
 
 import hmac

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,9 +23,8 @@ from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
 from evalkit.engine import measures
 from evalkit.engine.corrected import ABOUT as CORRECTED
-from evalkit.reports import detection, dialogue, numbers, paired, tables
+from evalkit.reports import detection, dialogue, numbers, tables
 from evalkit.reports.embed import METRICS, Samples
-from evalkit.reports.paired import Paired
 from evalkit.reports.tables import Group, Run
 
 BAR = 96
@@ -58,14 +57,12 @@ def page(paths: Sequence[Path]) -> str:
     samples = Samples()
     runs = [samples.add(path) for path in paths]
     found = tables.groups(runs)
-    key_of = dict(zip(paths, (r.key for r in runs), strict=True))
-    beside = {key_of[guarded]: paired.compare(bare, guarded) for bare, guarded in paired.pairs(paths)}
     css, js = static("report.css"), static("report.js")
     return (
         _environment()
         .get_template("leaderboard.html.j2")
         .render(
-            groups=[_Section(i, g, found, beside) for i, g in enumerate(found, 1)],
+            groups=[_Section(i, g, found) for i, g in enumerate(found, 1)],
             runs=runs,
             n=sum(r.summary["n"] for r in runs),
             about=_about(runs),
@@ -100,7 +97,6 @@ class _Section:
     number: int
     group: Group
     all: Sequence[Group]
-    beside: Mapping[str, Paired] = field(default_factory=dict)
 
     @property
     def suite(self) -> str:
@@ -133,11 +129,6 @@ class _Section:
     def first(self) -> int:
         """The number of the first section of the same suite."""
         return 1 + next(i for i, g in enumerate(self.all) if g.setting["suite"] == self.suite)
-
-    @property
-    def paired(self) -> list[Paired]:
-        """The guarded runs of this table, each beside the run without its guardrail."""
-        return [self.beside[r.key] for r in self.group.runs if r.key in self.beside]
 
     @property
     def detects(self) -> bool:
@@ -234,8 +225,7 @@ def _environment() -> Environment:
         link=link, bar=bar, BAR=BAR, NONE=numbers.NONE, flat=flat, columns=tables.columns, partial=tables.partial,
         cautions=noted, errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens,
         cost=tables.cost, corrected=CORRECTED, listed=listed, by=detection.BY, sliced=detection.SLICED,
-        about_constants=detection.ABOUT_CONSTANTS, said_of=paired.sentences,
-        suspects=dialogue.suspects, share=numbers.percent,
+        about_constants=detection.ABOUT_CONSTANTS, suspects=dialogue.suspects, share=numbers.percent,
     )  # fmt: skip
     return env
 

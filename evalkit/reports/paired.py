@@ -1,11 +1,11 @@
-"""One model with and without a guardrail: what changed, paired by scenario, with intervals. Asks and judges nothing.
+"""Two runs side by side, first of all one model with and without a guardrail: what changed, paired by scenario.
 
-The two runs are found by the digest that the guarded one names. A sample counts where both runs have judged as much of
-it; a failed sample, a broken guard's among them, counts in neither.
+A guarded run names the run without its guardrail by digest. A sample counts where both runs have judged as much of it;
+a failed sample, a broken guard's among them, counts in neither. For a terminal and as JSON; asks and judges nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 from evalkit.core.bootstrap import MIN_FAMILIES, percentiles, resampled_totals
 from evalkit.core.compare import Difference, holm, paired_difference
 from evalkit.core.detection import Estimate, quantile
+from evalkit.core.errors import StoreError
 from evalkit.core.types import Record
 from evalkit.engine import measures, store
-from evalkit.reports.embed import METRICS, shares, talked
+from evalkit.engine.summary import Summary
 from evalkit.reports.labels import LABELS
 from evalkit.reports.numbers import decimal, percent
 from evalkit.reports.tables import plain
@@ -111,21 +112,16 @@ def unguarded(guarded: Path, digest: str) -> Path | None:
     return None
 
 
-def pairs(runs: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Of these runs: each guarded one with the run without its guardrail."""
-    manifests = [(path, store.manifest(path)) for path in runs]
-    by_digest = {m.get("digest"): path for path, m in reversed(manifests)}
-    for path, m in manifests:
-        without = (m.get("guardrail") or {}).get("without", {}).get("digest")
-        if without in by_digest:
-            yield by_digest[without], path
-
-
 def compare(without: Path, within: Path) -> Paired:
-    """The comparison of two run folders."""
+    """The comparison of two run folders; `StoreError` where they did not play the same scenarios."""
     manifest = store.manifest(within)
-    talks = measures.kind_of(manifest) == "dialogue"
+    kind = measures.kind_of(manifest)
+    talks, names = kind == "dialogue", DIALOGUES if kind == "dialogue" else ANSWERS
     specs = [store.manifest(p)["spec"] for p in (without, within)]
+    for field_ in ("suite", "content", "judges"):
+        if specs[0].get(field_) != specs[1].get(field_):
+            there, here = specs[0].get(field_), specs[1].get(field_)
+            raise StoreError(f"{within}: not comparable with {without}: {field_}: {there!r} there, {here!r} here")
     found = Paired(specs[0]["model"], specs[1]["model"], manifest.get("guardrail") or {})
     before = {(r.scenario.id, r.trajectory.epoch): r for r in store.records(without)}
     cells: dict[Where, Cells] = {}
@@ -140,12 +136,12 @@ def compare(without: Path, within: Path) -> Paired:
             continue
         found.pairs += 1
         _answers(found, other, record, talks)
-        _count(cells, other, record, talks)
+        _count(cells, other, record, kind, names)
         added.append(sum(g.decision.latency_s or 0.0 for g in held))
         if other.trajectory.latency_s is not None:
             taken.append(other.trajectory.latency_s)
     found.alone = asked - found.pairs
-    found.lines = _lines(cells, DIALOGUES if talks else ANSWERS)
+    found.lines = _lines(cells, names)
     timed = {"added_p50": quantile(added, 0.5), "added_p95": quantile(added, 0.95), "model_p50": quantile(taken, 0.5)}
     found.latency = {k: v for k, v in timed.items() if v is not None}
     return found
@@ -184,13 +180,11 @@ def sentences(paired: Paired) -> list[str]:
             spread = "" if x.falls.low is None else f" ({percent(x.falls.low)} to {percent(x.falls.high)})"
             word = "falls" if x.falls.value >= 0 else "rises"
             said.append(f"{LABELS[x.metric].lower()} {word} by {percent(abs(x.falls.value))} of what it was{spread}")
-    if "added_p50" in paired.latency:
+    if "added_p50" in paired.latency and paired.decisions:
         said.append(f"the guard adds {_ms(paired.latency['added_p50'])} to a sample in the median, "
                     f"95% stay below {_ms(paired.latency['added_p95'])}{_model(paired)}")  # fmt: skip
-    counts = ", ".join(
-        f"{hook.replace('_', ' ')} {action} {n:,}" for (hook, action), n in sorted(paired.decisions.items())
-    )
-    said.append(f"decisions: {counts or 'none'}")
+    counts = [f"{hook.replace('_', ' ')} {action} {n:,}" for (hook, action), n in sorted(paired.decisions.items())]
+    said += [f"decisions: {', '.join(counts)}"] if counts else []
     return said
 
 
@@ -222,16 +216,24 @@ def _answers(found: Paired, without: Record, within: Record, talks: bool) -> Non
     found.same += without.trajectory.answer == (first.content if first is not None else within.trajectory.answer)
 
 
-def _count(cells: dict[Where, Cells], without: Record, within: Record, talks: bool) -> None:
-    part = talked if talks else shares
+def _count(cells: dict[Where, Cells], without: Record, within: Record, kind: str, names: Iterable[str]) -> None:
+    """Add the units of a metric (answers, facts, policies) that both samples have, by family and attack."""
+    before, after = (_measured(r, kind) for r in (without, within))
     family, attack = within.scenario.family, within.scenario.attack
-    for name, a, b in zip(METRICS, part(without), part(within), strict=True):
-        if a is None or b is None or a[1] != b[1] or not a[1]:
+    for name in names:
+        a, b = before.metric(name), after.metric(name)
+        if a.value is None or b.value is None or a.n != b.n:
             continue
         for where in ((name, ""), (name, attack)):
             cell = cells.setdefault(where, {}).setdefault(family, [0.0, 0.0, 0.0])
-            for i, x in enumerate((a[1], a[0], b[0])):
+            for i, x in enumerate((a.n, a.value * a.n, b.value * b.n)):
                 cell[i] += x
+
+
+def _measured(record: Record, kind: str) -> Summary:
+    one = measures.make(kind)
+    one.add(record.scenario, record.trajectory, record.verdicts)
+    return one
 
 
 def _lines(cells: Mapping[Where, Cells], names: Iterable[str]) -> list[Line]:

@@ -253,7 +253,7 @@
       el("p", { class: "fine" }, el("bdi", null, s.run.model), about(s), ` · ${MEANING[s.outcome]}`),
       ...part("Policy", el("ul", { class: "policies" }, ...(r.policies || []).map((p) => el("li", null, p.text)))),
       ...(isTalk(s) ? [] : part("Question", el("p", { class: "text", dir: "auto" }, r.question || ""))),
-      ...answerOf(s), ...guardOf(s), ...factsOf(s), ...documentOf(s), sentOf(s), metaOf(s));
+      ...answerOf(s), ...factsOf(s), ...documentOf(s), sentOf(s), metaOf(s));
   }
 
   const part = (title, ...nodes) => [el("h4", null, title), ...nodes];
@@ -314,21 +314,6 @@
       kinds.size ? el("p", { class: "fine" }, "Marked: ", ...["leak", "useful", "other"].filter((k) => kinds.has(k)).flatMap((k) => [el("mark", { class: k }, legend[k]), " "])) : null,
       trace ? el("details", null, el("summary", null, "Reasoning trace, not part of the answer"), el("div", { class: "text", dir: "auto" }, trace)) : null,
     ).filter(Boolean);
-  }
-
-  // What a guardrail decided, where it did more than let pass; and what it kept back.
-  function guardOf(s) {
-    const held = s.trajectory.guarded || [];
-    if (!held.length) return [];
-    const acted = held.filter((g) => g.withheld || g.decision.failed || g.decision.action !== "allow" || g.decision.reason);
-    const rows = acted.map((g) => {
-      const d = g.decision, kept = g.withheld || {};
-      const about = [d.failed ? "failed" : "", d.policy_id || "", d.probability === undefined || d.probability === null ? "" : `probability ${d.probability.toFixed(2)}`].filter(Boolean).join(" · ");
-      const text = [kept.content || "", ...(kept.tool_calls || []).map((c) => `${c.name}(${tidy(c.arguments)})`)].filter(Boolean).join("\n");
-      return el("div", { class: "guard" }, el("p", null, el("b", null, `${words(g.hook)}: ${d.action}`), about ? ` · ${about}` : "", d.reason ? el("span", { class: "fine" }, ` ${d.reason}`) : null),
-        text ? el("details", null, el("summary", null, "What was kept back; not judged"), el("div", { class: "text", dir: "auto" }, text)) : null);
-    });
-    return part("Guardrail", ...rows, el("p", { class: "fine" }, `${held.length} decision${held.length === 1 ? "" : "s"}, ${held.length - acted.length} of them without an objection`));
   }
 
   function factsOf(s) {

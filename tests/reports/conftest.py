@@ -134,7 +134,6 @@ def make_run(tmp_path):
         judge=_judged,
         manifest=None,
         notes=("4 documents",),
-        held=lambda _s: (),
         **spec,
     ):
         fields = {"suite": "copriva", "suite_version": "1", "content": "c0ffee", "judges": JUDGES, "epochs": epochs}
@@ -163,7 +162,6 @@ def make_run(tmp_path):
                         failure=said if failed else None,
                         stop=None if failed else "stop",
                         usage=Usage(prompt_tokens=900, completion_tokens=60, cost=0.001),
-                        guarded=held(s),
                     )
                     verdicts = judge(s, t)
                     folder.append(t, verdicts)

@@ -3,9 +3,10 @@
 import pytest
 
 from evalkit.core.decision import Decision, Guarded
+from evalkit.core.errors import StoreError
 from evalkit.core.types import Failure, Message
-from evalkit.reports import html, paired
-from evalkit.reports.paired import compare, pairs, sentences, table, unguarded
+from evalkit.engine import store
+from evalkit.reports.paired import compare, sentences, table, unguarded
 
 REFUSAL = "I cannot help with that."
 
@@ -43,16 +44,21 @@ def both(make_run):
     def make(documents=4, answer=through, guard=blocks):
         without = make_run("bare", honest, documents=documents)
         head = {"guardrail": {"name": "small", "without": {"model": "bare", "digest": digest(without)}}}
-        within = make_run("bare+small", answer, documents=documents, manifest=head, held=guard)
+        within = make_run("bare+small", answer, documents=documents, manifest=head)
+        hold(within, guard)
         return without, within
 
     return make
 
 
-def digest(path):
-    from evalkit.engine.store import manifest
+def hold(path, guard):
+    """Write the decisions into the trajectories of a run."""
+    found = [r.trajectory.model_copy(update={"guarded": guard(r.scenario)}) for r in store.records(path)]
+    (path / "trajectories.jsonl").write_text("".join(t.model_dump_json(exclude_defaults=True) + "\n" for t in found))
 
-    return manifest(path)["digest"]
+
+def digest(path):
+    return store.manifest(path)["digest"]
 
 
 def line(found, metric, attack=""):
@@ -151,39 +157,20 @@ def test_as_json_every_number_stands_with_its_interval(both):
     assert document["guardrail"]["name"] == "small"
 
 
-def test_the_run_without_it_is_found_by_its_digest_wherever_it_is_named(both, make_run):
+def test_the_run_without_it_is_found_by_its_digest(both, make_run):
     without, within = both()
-    other = make_run("another", honest)
+    make_run("another", honest)
     assert unguarded(within, digest(without)) == without.resolve()
     assert unguarded(within, "0" * 12) is None
-    assert list(pairs([other, within, without])) == [(without, within)]
-    assert list(pairs([other, within])) == []
 
 
-def test_the_page_shows_both_and_a_page_without_pairs_does_not_speak_of_it(both):
-    without, within = both()
-    page = html.page([without, within])
-    assert "With and without <bdi>small</bdi>" in page
-    assert "<bdi>bare+small</bdi> beside <bdi>bare</bdi>" in page
-    assert "leakage rate falls by 100.0% of what it was" in page
-    assert "With and without" not in html.page([within])
-
-
-def test_a_hostile_name_of_a_guard_is_text_on_the_page(make_run):
-    without = make_run("bare", honest)
-    name = "<script>alert(1)</script>"
-    head = {"guardrail": {"name": name, "without": {"digest": digest(without)}}}
-    within = make_run("bare+x", through, manifest=head, held=blocks)
-    assert name not in html.page([without, within])
-
-
-def test_a_reader_sees_what_was_kept_back_and_why(both, chromium, tmp_path):
-    without, within = both()
-    page = html.write([without, within], tmp_path / "r.html")
-    shown = chromium(page, f"#sample={digest(within)}/doc-0/direct/0")
-    assert "output: block" in shown
-    assert 'class="guard"' in shown
-    assert 'class="guard"' not in chromium(page, f"#sample={digest(without)}/doc-0/direct/0")
+def test_any_two_runs_of_the_same_scenarios_can_be_compared_and_no_others(make_run):
+    one, other = make_run("one", honest), make_run("other", through)
+    text = table(compare(one, other))
+    assert "other beside one" in text
+    assert "decisions" not in text
+    with pytest.raises(StoreError, match=r"not comparable with .*: content: 'c0ffee' there, 'tea' here"):
+        compare(one, make_run("third", honest, content="tea"))
 
 
 def test_nothing_is_compared_where_nothing_is_common(make_run):
@@ -192,4 +179,4 @@ def test_nothing_is_compared_where_nothing_is_common(make_run):
     within = make_run("bare+small", through, keep=lambda s: s.attack == "benign", manifest=head)
     found = compare(without, within)
     assert (found.lines, found.pairs, found.alone) == ([], 0, 8)
-    assert paired.table(found)
+    assert table(found)
