@@ -14,11 +14,13 @@ import typer
 from evalkit import __version__
 from evalkit.cli import audit, calibrate, policies, train
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import guard as guard_cli
 from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
+from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
@@ -35,7 +37,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, guarded_cli, judge_cli, models_cli, sources_cli, train):
+for part in (audit, calibrate, guard_cli, guarded_cli, judge_cli, models_cli, serve_cli, sources_cli, train):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)

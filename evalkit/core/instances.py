@@ -5,7 +5,6 @@ reaches every instance still open. Deadlines wake the instances they belong to. 
 in `unseen`, the machine of a tuple that never shows: a new instance starts as its copy.
 """
 
-import copy
 import heapq
 from collections.abc import Iterable
 
@@ -38,9 +37,14 @@ class Each:
         self._shared: set[Key] = set()
         """Instances whose machine a fork has too: copied before it takes a step."""
 
+    def shows(self, keys: Iterable[Key]) -> bool:
+        """Whether one of the tuples is new."""
+        return any(key not in self._live for key in keys)
+
     def fork(self) -> "Each":
         """Another one in the same state; machines are copied when one of the two moves them."""
-        other = copy.copy(self)
+        other: Each = object.__new__(Each)
+        other.__dict__.update(self.__dict__)
         other._unseen = self._unseen.clone()
         other._machines, other._open = self._machines.copy(), self._open.copy()
         other._live, other._pending = self._live.copy(), self._pending.copy()

@@ -3,9 +3,10 @@
 A copy shares nothing that either of the two changes.
 """
 
-import copy
 from collections import deque
 from typing import Any
+
+from evalkit.core.twin import twin
 
 
 class Ledger:
@@ -21,7 +22,7 @@ class Ledger:
         self.total = 0
 
     def clone(self) -> "Ledger":
-        other = copy.copy(self)
+        other = twin(self)
         other.entries, other.seen = self.entries.copy(), self.seen.copy()
         return other
 

@@ -5,7 +5,6 @@ what ends it) and is called only when one does or when its time is `due`. It kno
 which reads amounts.
 """
 
-import copy
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from evalkit.core.events import Event
 from evalkit.core.ledger import Ledger
 from evalkit.core.predicates import amounts
 from evalkit.core.rules import Forbid, Form, Limit, Part, Precede, Require, Respond, Status, Together, Within, parts
+from evalkit.core.twin import twin
 from evalkit.core.values import units
 
 DO, ON, OFF = 1, 2, 4
@@ -41,7 +41,7 @@ class Machine:
 
     def clone(self) -> "Machine":
         """Another one in the same state. What holds containers copies them too."""
-        return copy.copy(self)
+        return twin(self)
 
     def _set_final(self, status: Status, *evidence: int) -> None:
         self.status = status
@@ -116,7 +116,7 @@ class _Precede(Machine):
         self._turns = form.within is not None and form.within.unit == "turns"
 
     def clone(self) -> Machine:
-        other = copy.copy(self)
+        other = twin(self)
         other._valid = self._valid.copy()
         return other
 
@@ -200,7 +200,7 @@ class _Limit(Machine):
             self._set_final("satisfied")
 
     def clone(self) -> Machine:
-        other = copy.copy(self)
+        other = twin(self)
         other._by_key = {key: ledger.clone() for key, ledger in self._by_key.items()}
         other._below = set(self._below)
         return other
@@ -264,7 +264,7 @@ class _Together(Machine):
         self._sum_up()
 
     def clone(self) -> Machine:
-        other = copy.copy(self)
+        other = twin(self)
         other._machines = [m.clone() for m in self._machines]
         return other
 

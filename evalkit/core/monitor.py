@@ -4,7 +4,6 @@ The definitions are in rules.py; the automata in machines.py; for_each in instan
 amortised, however long the trajectory: an event whose name no pattern knows costs one look-up.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from evalkit.core.instances import Each
 from evalkit.core.machines import BITS, NEVER, machine_of
 from evalkit.core.predicates import Compiled, Key, Surroundings, compile_act, compile_domain
 from evalkit.core.rules import Ending, Rule, Status, check_world, parts, slots
+from evalkit.core.twin import twin
 
 Entry = tuple[int, Callable[[Event, Surroundings], bool], Callable[[Event], Iterable[Key]] | None]
 
@@ -88,7 +88,7 @@ class Monitor:
 
     def fork(self) -> "Monitor":
         """Another one in the same state: to see what an event would do before it happens."""
-        other = copy.copy(self)
+        other = twin(self)
         other._machine = self._machine.clone()
         if self._each is not None:
             other._each = self._each.fork()
@@ -104,12 +104,16 @@ class Monitor:
         return any(test(event, self._surroundings) for _, test, _ in entries)
 
     def reached(self, i: int, event: Event) -> bool:
-        """Whether the event, as e(i), can change anything: it shows a value, a pattern may fit, or time is due."""
+        """Whether the event, as e(i), can change anything: a pattern fits it, it shows a new value, or time is due."""
         if self._done:
             return False
-        if self._each is not None:
+        if i >= self.due or event.turn >= self.due_turn or self.concerned(event):
             return True
-        return bool(self._table.get(event.name, True)) or i >= self.due or event.turn >= self.due_turn
+        if self._each is None:
+            return False
+        late = i >= self._machine.due or event.turn >= self._machine.due_turn
+        assert self._program.domain is not None
+        return late or self._each.shows(self._program.domain(event))
 
     def step(self, event: Event) -> Status:
         """The status after one more event."""

@@ -36,6 +36,9 @@ def refusal(ruling: Ruling) -> str:
     d = ruling.decision
     if d.failed:
         return "I can't go on with this: it could not be checked against the policies, and unchecked it is not allowed."
+    needed = [f.approval for f in ruling.findings if f.approval is not None and not f.shadow]
+    if d.action == "ask" and needed:
+        return f"This needs somebody's approval first ({', '.join(needed)})."
     return "I can't help with that: it is against a policy that I have to keep" + _cited(d.precedents) + "."
 
 

@@ -50,7 +50,9 @@ class Guard:
         self.policies = policies
         self.panel = Panel(scorer, disclosure, judge, policies.guard)
         self.approvals = approvals or Approvals()
-        self.log = log
+        self._logs: tuple[Log, ...] = () if log is None else (log,)
+        self.consulted: set[tuple[Hook, str]] | None = None
+        """While somebody tests the guard: which policies were held against something, at which hook."""
         self._programs: dict[str, Program] = {}
         self._read()
 
@@ -105,6 +107,19 @@ class Guard:
         other._read()
         return other
 
+    def with_logs(self, *logs: Log) -> "Guard":
+        """The same guard, and these are told too."""
+        other: Guard = object.__new__(Guard)
+        other.__dict__.update(self.__dict__)
+        other._logs = (*self._logs, *logs)
+        return other
+
+    def consult(self, piece: Piece, by_rules: bool) -> None:
+        """Notes who is asked, for a self-test."""
+        if self.consulted is not None:
+            asked = [*(self.ruled if by_rules else ()), *self._slow[piece.hook]]
+            self.consulted.update((piece.hook, p.id) for p in asked if piece.concerns(p))
+
     def slow(self, piece: Piece) -> tuple[GuardPolicy, ...]:
         """The policies that scorers are asked about for this piece."""
         at = self._slow[piece.hook]
@@ -115,8 +130,8 @@ class Guard:
         for f in ruling.findings:
             if f.failed:
                 logger.warning("guard %s at %s: %s; %s", self.name, f.hook, f.reason, f.does)
-        if self.log is not None:
-            self.log.write(ruling, event)
+        for log in self._logs:
+            log.write(ruling, event)
 
     def _read(self) -> None:
         self.by_id = {p.id: p for p in self.policies.policies}

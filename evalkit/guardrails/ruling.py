@@ -32,6 +32,8 @@ class Finding:
     reason: str = ""
     call: int | None = None
     """Which tool call of the event; None: its text."""
+    approval: str | None = None
+    """The id under which the call can be approved."""
 
     @property
     def does(self) -> Act:

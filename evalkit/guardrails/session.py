@@ -4,6 +4,7 @@ The same steps serve the synchronous and the asynchronous door: where a scorer h
 a job and is sent the opinions. Rules are decided here, exactly and at once; scorers are hybrid.py's.
 """
 
+import copy
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
@@ -53,6 +54,13 @@ class Session:
                     self._take(piece, look)
         self._join(event)
 
+    def fork(self) -> "Session":
+        """The same conversation, to go on in another way."""
+        other = copy.copy(self)
+        other.trace, other._tools = list(self.trace), dict(self._tools)
+        other._watch = None if self._watch is None else self._watch.fork()
+        return other
+
     def check(self, event: Message) -> Ruling:
         """The ruling; what may go on has joined the trace."""
         examination = self._examine(event)
@@ -66,7 +74,13 @@ class Session:
 
     async def acheck(self, event: Message) -> Ruling:
         """The same, without holding up the event loop."""
-        examination = self._examine(event)
+        return await self._asked(self._examine(event))
+
+    async def apeek(self, begun: Message) -> Ruling:
+        """The ruling on an answer that is not complete yet; nothing has happened, nothing joins the trace."""
+        return await self._asked(self.fork()._examine(begun, whole=False))
+
+    async def _asked(self, examination: Examination) -> Ruling:
         try:
             job = next(examination)
             while True:
@@ -75,7 +89,7 @@ class Session:
             ruling: Ruling = done.value
             return ruling
 
-    def _examine(self, event: Message) -> Examination:
+    def _examine(self, event: Message, whole: bool = True) -> Examination:
         started = time.monotonic()
         self._begin(event)
         mark = None if self._watch is None else self._watch.mark()
@@ -87,6 +101,7 @@ class Session:
             look = self._look(piece)
             found = self._broken(piece, look)
             slow = self._guard.slow(piece)
+            self._guard.consult(piece, look is not None)
             if slow:
                 said = yield self._job(piece, slow, kept, started)
                 found += [f for p, s in zip(slow, said, strict=True) if (f := self._finding(piece, p, s)) is not None]
@@ -112,7 +127,8 @@ class Session:
             self._turn -= event.role == "user"
             if self._watch is not None and mark is not None:
                 self._watch.back_to(mark)
-        self._guard.log_ruling(ruling, event)
+        if whole or not ruling.allowed:
+            self._guard.log_ruling(ruling, event)
         return ruling
 
     def _begin(self, event: Message) -> None:
@@ -217,7 +233,8 @@ class Session:
         if approvals.take(piece.made):
             return [f for f in found if f.does != "ask"]
         name = approvals.request(piece.made, worst.policy_id)
-        return [replace(f, reason=f"{f.reason}; approval {name} is needed") if f.does == "ask" else f for f in found]
+        reason = f"approval {name} is needed"
+        return [replace(f, reason=f"{f.reason}; {reason}", approval=name) if f.does == "ask" else f for f in found]
 
     def _passed(self, piece: Piece, look: Look | None, found: list[Finding]) -> Piece | None:
         """The piece as it goes on; its event has happened for the rules. A result is what it is, shown or not."""

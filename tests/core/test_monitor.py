@@ -228,3 +228,16 @@ def test_a_fork_goes_its_own_way_and_leaves_the_first_one_as_it_was(mapping, tra
             monitor.step(e)
             alone.step(e)
         assert (monitor.status, monitor.evidence, monitor.end()) == (alone.status, alone.evidence, alone.end())
+
+
+@settings(max_examples=150, **calm)
+@given(rules(), traces())
+def test_an_event_that_reaches_nothing_can_be_left_out(mapping, trace):
+    program = compile_rule(parse(mapping))
+    every, some = program.start(WORLD), program.start(WORLD)
+    for i, e in enumerate(trace):
+        every.step(e)
+        if some.reached(i, e):
+            some.index = i - 1
+            some.step(e)
+        assert (some.status, some.evidence, some.end()) == (every.status, every.evidence, every.end())

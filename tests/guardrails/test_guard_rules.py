@@ -60,6 +60,24 @@ def test_of_several_calls_in_one_message_only_the_one_that_breaks_the_rule_is_re
     assert ruling.message.content == "One moment."
 
 
+def test_a_call_in_flight_allows_no_other_call_of_the_same_message():
+    plain = GuardPolicy(id="look-first", text="x", rule={"require": {"call": "look"}, "before": {"call": "refund"}})
+    session = guard(plain).start([user("hi")])
+    both = session.check(calls(call("look", "1"), call("refund", "2", amount=1)))
+    assert [d.action for d in both.calls] == ["allow", "block"]
+    session.check(result("1", {"ok": True}))
+    assert session.check(call("refund", "3", amount=1)).allowed
+    lifted = GuardPolicy(id="ban", text="x", rule={"forbid": {"call": "refund"}, "until": {"call": "look"}})
+    assert [d.action for d in guard(lifted).examine(calls(call("look", "1"), call("refund", "2"))).calls] == [
+        "allow", "block",
+    ]  # fmt: skip
+
+
+def test_what_is_due_after_an_event_may_be_done_in_the_same_message():
+    session = guard(NOTIFY).start([call("refund", "r", amount=1), result("r", {"ok": True}), call("look", "l")])
+    assert session.check(calls(call("notify", "n"), call("look", "l2"))).allowed
+
+
 def test_results_may_come_in_any_order():
     session = guard(VERIFY, LIMIT).start()
     session.check(calls(call("verify", "a"), call("look", "b"), call("verify", "c")))

@@ -225,7 +225,8 @@ def test_a_session_remembers_and_a_result_can_be_withheld(check):
 
 def test_guards_by_name(tmp_path, monkeypatch):
     (tmp_path / "my_scorers.py").write_text(
-        "class Fine:\n    def score(self, policy, steps):\n        return 0.0\n\nfine = Fine()\n\nclass Odd:\n    pass\n"
+        "class Fine:\n    def score(self, policy, steps):\n        return 0.0\n\nfine = Fine()\n\n"
+        "class Odd:\n    pass\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
