@@ -1,10 +1,13 @@
 """Guards for tests of what stands around them: each decides by the words of the event, and remembers what it saw."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evalkit.core.decision import Action, Decision, Ruled
 from evalkit.core.types import Message, Scenario
+
+NUMBER = re.compile(r"\d[\d.,]*")
 
 
 @dataclass
@@ -44,3 +47,30 @@ def decision(action: Action, failed: bool = False, reason: str = "") -> Decision
         latency_s=0.002,
         probability=0.9,
     )
+
+
+@dataclass
+class Tells:
+    """A guardrail of one's own for `--guardrail tests.watches:Tells`: every number of the context is confidential."""
+
+    name: str = "tells"
+    version: str = "1"
+    threshold: float = 0.5
+
+    def tells(self, policy: str, answer: str, context: Sequence[str]) -> "Told":
+        numbers = {n for text in context for n in NUMBER.findall(text)}
+        spans = [m.span() for m in NUMBER.finditer(answer) if m[0] in numbers]
+        return Told(0.9 if spans else 0.1, spans)
+
+
+@dataclass
+class Told:
+    probability: float
+    evidence: list[tuple[int, int]]
+
+
+class Breaks(Tells):
+    """One that breaks."""
+
+    def tells(self, policy: str, answer: str, context: Sequence[str]) -> "Told":
+        raise RuntimeError("no memory left")

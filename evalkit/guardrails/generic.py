@@ -112,7 +112,7 @@ class Endpoint:
 
     guard: Guard
     api_key: str | None = None
-    """Asked for in the header `x-api-key` (litellm_params.api_key)."""
+    """Asked for in the header `x-api-key` (litellm_params.api_key); of `evalkit serve` it is EVALKIT_SERVE_KEY."""
     clock: Callable[[], float] = time.monotonic
     _kept: OrderedDict[str, tuple[float, tuple[Message, ...]]] = field(default_factory=OrderedDict, repr=False)
 
