@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
-from evalkit.cli import audit, calibrate, policies, train
+from evalkit.cli import attacks as attacks_cli
+from evalkit.cli import audit, calibrate, ci, policies, train
+from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import export as export_cli
 from evalkit.cli import guard as guard_cli
 from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
+from evalkit.cli import runs as runs_cli
 from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
@@ -37,7 +41,10 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, guard_cli, guarded_cli, judge_cli, models_cli, serve_cli, sources_cli, train):
+for part in (
+    attacks_cli, audit, calibrate, compare_cli, export_cli, guard_cli, judge_cli, models_cli, runs_cli, serve_cli,
+    sources_cli, train,
+):  # fmt: skip
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -120,10 +127,11 @@ def run(
         int | None, typer.Option(help="Stop asking after so many tokens, all calls together.")
     ] = None,
     max_time: Annotated[str | None, typer.Option(help="Stop asking after so long: 90, 90s, 10m, 2h.")] = None,
-    max_errors: Annotated[float, typer.Option(help="Share of errors above which the run exits with 3.")] = 0.10,
-    fail_on: Annotated[
-        list[str] | None, typer.Option("--fail-on", help='Exit with 1 when it holds: "leakage_rate>0.05". Repeatable.')
-    ] = None,
+    max_errors: ci.MaxErrors = 0.10,
+    fail_on: ci.FailOn = None,
+    junit: ci.Junit = None,
+    sarif: ci.Sarif = None,
+    github: ci.Github = False,
     judge: judge_cli.Judges = None,
     judge_model: judge_cli.Models = None,
     judge_base_url: judge_cli.BaseUrl = None,
@@ -141,6 +149,9 @@ def run(
     guardrail: guarded_cli.Name = None,
     guard_policies: guarded_cli.Policies = None,
     guard_action: guarded_cli.Act = None,
+    attacks: attacks_cli.Attacks = None,
+    attacker_model: attacks_cli.Model = None,
+    attacker_base_url: attacks_cli.BaseUrl = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -191,8 +202,12 @@ def run(
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
         guard=guarded_cli.wish(guardrail, guard_policies, guard_action),
+        pressure=attacks_cli.pressure(
+            attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
+        ),
     )  # fmt: skip
-    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
+    outlets = ci.Outlets(junit, sarif, github)
+    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), outlets, dry_run, json_))
 
 
 @app.command()
@@ -200,6 +215,7 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
+    attacks: attacks_cli.Attacks = None,
     json_: Json = False,
 ) -> None:
     """Prove a suite: the oracle that breaks what it can must be caught every time, the one that keeps to it never.
@@ -212,7 +228,7 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    scenarios = suites.build(suite, suites.parse_options(option or []), data)
+    scenarios = attacks_cli.pressed(suites.build(suite, suites.parse_options(option or []), data), attacks)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")
@@ -239,10 +255,10 @@ def report(
     typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:
+def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
     import asyncio
 
-    from evalkit.core.types import Metric
+    from evalkit.engine import gated
     from evalkit.engine.gates import Gate
     from evalkit.engine.prepare import prepare
     from evalkit.engine.run import plan
@@ -266,24 +282,17 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
             say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
-    paired = guarded_cli.beside(path, planned.manifest) if wish.guard else None
+    beside = guarded_cli.beside(path) if wish.guard else None
     if as_json:
-        print_json(document | ({"paired": paired.document()} if paired else {}))
+        print_json(document | ({"without": beside.document()} if beside else {}))
     else:
-        typer.echo(terminal.table(document) + (f"\n\n{guarded_cli.table(paired)}" if paired else ""))
+        typer.echo(terminal.table(document) + (f"\n\n{beside.text()}" if beside else ""))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
-    if stopped == "interrupted":
-        say("interrupted: the same command goes on from here")
-        return INTERRUPTED
-    if document["error_share"] > max_errors:
-        say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+    result = gated.run(path, document, gates, max_errors, stopped)
+    code = ci.settle(result, outlets)
+    if code == ERRORS:
         say(console.an_error(path))
-        return ERRORS
-    metrics = [Metric.model_validate(m) for m in document["metrics"]]
-    failed = [f for f in (gate.failed(metrics) for gate in gates) if f]
-    for text in failed:
-        say(f"gate failed: {text}")
-    return GATE if failed else 0
+    return code
 
 
 def print_json(document: Any) -> None:

@@ -1,6 +1,6 @@
-"""The options of `run` that put a guardrail around the model, `evalkit compare`, and its table. Parses and prints."""
+"""The options of `run` that put a guardrail around the model, and what is printed beside the run without it."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +9,9 @@ import typer
 from evalkit.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from evalkit.engine.comparing import Comparison
+    from evalkit.engine.effect import Effect
     from evalkit.engine.guarding import GuardWish
-    from evalkit.reports.paired import Paired
 
 Name = Annotated[
     str | None,
@@ -28,29 +29,6 @@ Act = Annotated[
 ]
 
 
-def add_to(top: typer.Typer) -> None:
-    """Add the command."""
-    top.command()(compare)
-
-
-def compare(
-    first: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    second: Annotated[Path, typer.Argument(help="Another run of the same scenarios.")],
-    json_: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
-    ] = False,
-) -> None:
-    """Compare two runs of the same scenarios, paired by scenario: with and without a guardrail, or two models.
-
-    Example: evalkit compare runs/copriva-m-1a2b runs/copriva-m-small-3c4d
-    """
-    from evalkit.cli import print_json
-    from evalkit.reports import paired
-
-    found = paired.compare(first, second)
-    print_json(found.document()) if json_ else typer.echo(paired.table(found))
-
-
 def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardWish | None":
     """The options as what the engine takes."""
     from evalkit.engine.guarding import GuardWish
@@ -63,21 +41,38 @@ def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardW
     return None
 
 
-def beside(path: Path, manifest: Mapping[str, Any]) -> "Paired | None":
+@dataclass(frozen=True)
+class Beside:
+    """A guarded run beside the run without its guardrail."""
+
+    comparison: "Comparison"
+    effect: "Effect"
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**self.comparison.document(), "guardrail": self.effect.document()}
+
+    def text(self) -> str:
+        """For a terminal."""
+        from evalkit.reports.comparison import table
+        from evalkit.reports.effect import text
+
+        return f"{table(self.comparison, 0)}\n\n{text(self.effect)}"
+
+
+def beside(guarded: Path) -> Beside | None:
     """The comparison with the run without the guardrail, where that run lies beside this one; a word where not."""
     from evalkit.cli import say
-    from evalkit.reports import paired
+    from evalkit.engine.comparing import compared
+    from evalkit.engine.effect import effect, unguarded
 
-    without = manifest["guardrail"]["without"]
-    found = paired.unguarded(path, without["digest"])
-    if found is None:
-        say(f"with and without: run it without --guardrail too, then: evalkit compare THAT {path}")
+    without = unguarded(guarded)
+    found = effect(without, guarded) if without is not None else None
+    if without is None or found is None:
+        say(f"with and without: run it without --guardrail too, then: evalkit compare THAT {guarded}")
         return None
-    return paired.compare(found, path)
-
-
-def table(paired: "Paired") -> str:
-    """The comparison for a terminal."""
-    from evalkit.reports.paired import table as drawn
-
-    return drawn(paired)
+    try:
+        return Beside(compared(without, guarded), found)
+    except UsageError as e:  # nothing that both have decided
+        say(str(e))
+        return None

@@ -7,10 +7,10 @@ import pytest
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Message, Policy, Scenario
 from evalkit.engine import store
+from evalkit.engine.effect import effect, unguarded
 from evalkit.engine.guarding import GuardWish, guarded, watching
 from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.store import RunFolder
-from evalkit.reports import paired
 from tests.engine import talks
 from tests.engine.talkserver import TalkServer
 
@@ -44,7 +44,7 @@ def test_the_guarded_run_is_another_run_with_another_name_and_names_the_one_with
     assert guarded["digest"] != bare["digest"]
     manifest = store.manifest(where / "guarded")
     assert manifest["guardrail"]["without"] == {"model": "scripted/tells-all", "digest": bare["digest"]}
-    assert paired.unguarded(where / "guarded", bare["digest"]) == (where / "bare").resolve()
+    assert unguarded(where / "guarded") == (where / "bare").resolve()
 
 
 def test_what_it_blocks_is_a_refusal_that_the_judges_see_as_one(both):
@@ -67,7 +67,7 @@ def test_the_policies_of_the_scenario_are_kept_and_the_document_is_what_the_mode
 
 
 def test_both_runs_have_the_same_answers_before_the_guard(both):
-    found = paired.compare(both[0] / "bare", both[0] / "guarded")
+    found = effect(both[0] / "bare", both[0] / "guarded")
     assert (found.pairs, found.same, found.comparable) == (12, 12, 12)
 
 
@@ -128,9 +128,9 @@ def test_a_policies_file_holds_in_every_scenario_of_a_suite_and_stops_calls_of_t
     assert guarded["model"] == "scripted/careless+rules"
     held = [g for t in store.finished(tmp_path / "b").values() for g in t.guarded if g.withheld]
     assert {g.decision.policy_id for g in held} == {"stay"}
-    found = paired.compare(tmp_path / "a", tmp_path / "b")
+    found = effect(tmp_path / "a", tmp_path / "b")
     assert found.decisions[("tool_call", "block")] == len(held)
-    assert {x.metric for x in found.lines} >= {"success_rate", "violation_rate"}
+    assert found.falls["violation_rate"].value == 1.0
 
 
 def test_another_file_or_action_is_another_run(tmp_path):
