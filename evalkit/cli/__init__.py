@@ -18,6 +18,7 @@ from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import export as export_cli
 from evalkit.cli import guard as guard_cli
+from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -41,19 +42,9 @@ app = typer.Typer(
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 for part in (
-    attacks_cli,
-    audit,
-    calibrate,
-    compare_cli,
-    export_cli,
-    guard_cli,
-    judge_cli,
-    models_cli,
-    runs_cli,
-    serve_cli,
-    sources_cli,
-    train,
-):
+    attacks_cli, audit, calibrate, compare_cli, export_cli, guard_cli, judge_cli, models_cli, runs_cli, serve_cli,
+    sources_cli, train,
+):  # fmt: skip
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -155,6 +146,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    guardrail: guarded_cli.Name = None,
+    guard_policies: guarded_cli.Policies = None,
+    guard_action: guarded_cli.Act = None,
     attacks: attacks_cli.Attacks = None,
     attacker_model: attacks_cli.Model = None,
     attacker_base_url: attacks_cli.BaseUrl = None,
@@ -207,6 +201,7 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        guard=guarded_cli.wish(guardrail, guard_policies, guard_action),
         pressure=attacks_cli.pressure(
             attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
         ),
@@ -287,10 +282,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlet
             say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
+    beside = guarded_cli.beside(path) if wish.guard else None
     if as_json:
-        print_json(document)
+        print_json(document | ({"without": beside.document()} if beside else {}))
     else:
-        typer.echo(terminal.table(document))
+        typer.echo(terminal.table(document) + (f"\n\n{beside.text()}" if beside else ""))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     result = gated.run(path, document, gates, max_errors, stopped)
     code = ci.settle(result, outlets)
