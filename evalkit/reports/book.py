@@ -43,7 +43,8 @@ class _Scenario:
 @dataclass
 class Book:
     """The runs of a report. `sorted_`: what counts against the models first, so that a list reads few blobs; else in
-    the order played, so that blobs of a growing run stay what they were."""
+    the order played, so that blobs of a growing run stay what they were.
+    """
 
     sorted_: bool = True
     live: bool = False

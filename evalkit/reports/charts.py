@@ -62,13 +62,9 @@ def plane(dots: Sequence[Dot], x: str, y: str, arrows: Sequence[tuple[str, str]]
     at = {r["letter"]: r for r in rows}
     steps = list(_steps([r for r in rows if r["front"]]))
     moves = [
-        {"x": at[a]["x"], "y": at[a]["y"], "x2": at[b]["x"], "y2": at[b]["y"]}
-        for a, b in arrows
-        if a in at and b in at
+        {"x": at[a]["x"], "y": at[a]["y"], "x2": at[b]["x"], "y2": at[b]["y"]} for a, b in arrows if a in at and b in at
     ]
-    wide: Spec = {"field": "x", "type": "quantitative", "title": x, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
-    high: Spec = {"field": "y", "type": "quantitative", "title": y, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
-    own: Spec = {"color": {"field": "colour", "type": "nominal", "scale": None}}
+    wide, high, own = _high(x, "x"), _high(y, "y"), _OWN
     layers: list[Spec] = []
     if len(steps) > 1:
         layers.append(
@@ -113,40 +109,48 @@ def plane(dots: Sequence[Dot], x: str, y: str, arrows: Sequence[tuple[str, str]]
     return _sized(layers)
 
 
-def along(series: Sequence[Series], x: str, y: str, *, steps: bool = False, date: bool = False) -> Spec:
-    """A rate along an ordered thing (difficulty, length of the prefix, day), one line a run, with its intervals."""
+def along(series: Sequence[Series], x: str, y: str, *, named: bool = False, date: bool = False) -> Spec:
+    """A rate along an ordered thing (difficulty, length of the prefix, day), one line a run, with its intervals.
+
+    `named`: the places are words without a size; they stand in the order given.
+    """
     rows = [_at(s, where, m) for s in series for where, m in s.points if m.value is not None]
-    kind = "temporal" if date else "ordinal" if steps else "quantitative"
     axis: Spec = {"grid": False, "labelAngle": 0}
     if date:
         axis |= {"format": "%-d %b", "tickCount": 5}
-    wide: Spec = {"field": "at", "type": kind, "title": x, "axis": axis}
-    if kind == "ordinal":
-        wide["sort"] = None
-    else:
-        wide["scale"] = {"nice": False, "padding": 12}
-    high: Spec = {"field": "value", "type": "quantitative", "title": y, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
-    own: Spec = {"color": {"field": "colour", "type": "nominal", "scale": None}}
+    wide: Spec = {"field": "at", "type": "temporal" if date else "ordinal" if named else "quantitative", "title": x}
+    wide |= {"axis": axis, "sort": None} if named else {"axis": axis, "scale": {"nice": False, "padding": 12}}
+    high, own = _high(y, "value"), _OWN
+    line: Spec = {"x": wide, "y": high, "detail": {"field": "letter"}, **own}
+    dots: Spec = {"x": wide, "y": high, **own, "description": {"field": "said"}}
     return _sized(
         [
-            {
-                "data": {"values": [r for r in rows if r["low"] is not None]},
-                "mark": {"type": "rule", "strokeWidth": 5, "opacity": 0.25},
-                "encoding": {"x": wide, "y": {**high, "field": "low"}, "y2": {"field": "high"}, **own},
-            },
-            {
-                "data": {"values": rows},
-                "mark": {"type": "line", "strokeWidth": 1.75},
-                "encoding": {"x": wide, "y": high, "detail": {"field": "letter"}, **own},
-            },
-            {
-                "data": {"values": rows},
-                "mark": {"type": "circle", "size": 40, "opacity": 1},
-                "encoding": {"x": wide, "y": high, **own, "description": {"field": "said"}},
-            },
+            _spread(rows, wide, high, own),
+            {"data": {"values": rows}, "mark": {"type": "line", "strokeWidth": 1.75}, "encoding": line},
+            {"data": {"values": rows}, "mark": {"type": "circle", "size": 40, "opacity": 1}, "encoding": dots},
             {
                 "data": {"values": _last(rows)},
                 "mark": {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold"},
+                "encoding": {"x": wide, "y": high, "text": {"field": "letter"}, **own},
+            },
+        ]
+    )
+
+
+def beside(series: Sequence[Series], x: str, y: str) -> Spec:
+    """A rate in a few kinds that have no order: the runs side by side in each, not joined."""
+    rows = [_at(s, where, m) for s in series for where, m in s.points if m.value is not None]
+    wide: Spec = {"field": "at", "type": "ordinal", "title": x, "sort": None, "axis": {"grid": False, "labelAngle": 0}}
+    own: Spec = {**_OWN, "xOffset": {"field": "letter", "sort": None}}
+    high = _high(y, "value")
+    dots: Spec = {"x": wide, "y": high, **own, "description": {"field": "said"}}
+    return _sized(
+        [
+            _spread(rows, wide, high, own),
+            {"data": {"values": rows}, "mark": {"type": "circle", "size": 56, "opacity": 1}, "encoding": dots},
+            {
+                "data": {"values": rows},
+                "mark": {"type": "text", "dy": -10, "fontWeight": "bold", "fontSize": 11},
                 "encoding": {"x": wide, "y": high, "text": {"field": "letter"}, **own},
             },
         ]
@@ -160,9 +164,7 @@ def curves(found: Sequence[Curve], x: str, y: str, *, diagonal: bool = False, do
         for c in found
         for i, (a, b) in enumerate(c.points)
     ]
-    wide: Spec = {"field": "x", "type": "quantitative", "title": x, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
-    high: Spec = {"field": "y", "type": "quantitative", "title": y, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
-    own: Spec = {"color": {"field": "colour", "type": "nominal", "scale": None}}
+    wide, high, own = _high(x, "x"), _high(y, "y"), _OWN
     layers: list[Spec] = []
     if diagonal:
         layers.append(
@@ -188,11 +190,31 @@ def curves(found: Sequence[Curve], x: str, y: str, *, diagonal: bool = False, do
     return _sized(layers)
 
 
+_OWN: Spec = {"color": {"field": "colour", "type": "nominal", "scale": None}}
 _PERCENT: Spec = {"format": "%", "tickCount": 5, "values": [0, 0.25, 0.5, 0.75, 1]}
 
 
 def _sized(layers: Sequence[Spec]) -> Spec:
-    return {"width": WIDTH, "height": HEIGHT, "padding": {"left": 2, "right": 18, "top": 12, "bottom": 2}, "layer": layers}
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "padding": {"left": 2, "right": 18, "top": 12, "bottom": 2},
+        "layer": layers,
+    }
+
+
+def _high(title: str, field: str) -> Spec:
+    """The vertical axis of a rate, always from 0 to 100 %: no difference is blown up by its scale."""
+    return {"field": field, "type": "quantitative", "title": title, "scale": {"domain": [0, 1]}, "axis": _PERCENT}
+
+
+def _spread(rows: Sequence[Mapping[str, Any]], wide: Spec, high: Spec, own: Spec) -> Spec:
+    """The intervals, behind the dots."""
+    return {
+        "data": {"values": [r for r in rows if r["low"] is not None]},
+        "mark": {"type": "rule", "strokeWidth": 5, "opacity": 0.25},
+        "encoding": {"x": wide, "y": {**high, "field": "low"}, "y2": {"field": "high"}, **own},
+    }
 
 
 def _dot(d: Dot) -> Spec:

@@ -30,7 +30,24 @@ _BASE = "https://vega.github.io/vega-datasets/"
 _TAGS = frozenset({"svg", "g", "path", "text", "tspan", "rect", "line", "circle", "a"})
 _KEPT = frozenset(
     {
-        *("d", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "width", "height", "viewBox", "transform", "cx", "cy", "r"),
+        *(
+            "d",
+            "x",
+            "y",
+            "x1",
+            "x2",
+            "y1",
+            "y2",
+            "dx",
+            "dy",
+            "width",
+            "height",
+            "viewBox",
+            "transform",
+            "cx",
+            "cy",
+            "r",
+        ),
         *("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linecap"),
         *("opacity", "text-anchor", "font-size", "font-weight", "stroke-miterlimit"),
     }

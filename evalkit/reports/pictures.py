@@ -12,7 +12,7 @@ from markupsafe import Markup
 from evalkit.reports import charts, draw, standing
 from evalkit.reports.charts import Curve, Dot, Series
 from evalkit.reports.gather import Columns
-from evalkit.reports.tables import Run, label
+from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
 
 if TYPE_CHECKING:
     from evalkit.reports.section import Section
@@ -23,8 +23,11 @@ CURVE = 120
 """Points that a curve is drawn with."""
 BINS = 10
 PLANES = {
-    "leakage_rate": ("leakage_rate", "utility", "Leakage against utility"),
-    "success_rate": ("violation_rate", "utility", "Broken policies against goals reached"),
+    "leakage_rate": (
+        ("leakage_rate", "utility", "Leakage against utility"),
+        ("leakage_rate", "over_refusal_rate", "Leakage against over-refusal"),
+    ),
+    "success_rate": (("violation_rate", "utility", "Broken policies against goals reached"),),
 }
 
 
@@ -41,34 +44,30 @@ def pictures(section: "Section") -> list[Picture]:
     """The charts of a section, in the order of the page; none where vl-convert is not installed."""
     found = [*_plane(section), *_along(section), *_scores(section), *_trend(section)]
     drawn = [(title, draw.svg(spec, f"Chart: {title}"), about) for title, spec, about in found]
-    return [Picture(title, Markup(svg), about) for title, svg, about in drawn if svg]  # noqa: S704 - made by draw.cleaned
+    return [Picture(title, Markup(svg), about) for title, svg, about in drawn if svg]
 
 
 Found = tuple[str, dict[str, Any], str]
 
 
 def _plane(section: "Section") -> Iterator[Found]:
-    named = PLANES.get(section.ranked_by)
     runs = section.group.runs[:MOST]
-    if named is None:
-        return
-    x, y, title = named
-    pairs = [(r, r.metric(x), r.metric(y)) for r in runs]
-    known = [(r, a, b) for r, a, b in pairs if a.value is not None and b.value is not None]
-    if len(known) < 2:
-        return
-    on_front = {known[i][0].key for i in standing.front([(a.value or 0.0, b.value or 0.0) for _, a, b in known])}
-    dots = [
-        Dot(*_pen(section, r), a, b, f"#list={x}&run={r.key}", r.key in on_front)
-        for r, a, b in known
-    ]
-    arrows = [(section.letters[g.base.key][0], section.letters[g.guarded.key][0]) for g in section.guarded]
-    moved = " A line joins a run to the same run with its guardrail." if arrows else ""
-    about = (
-        "Lower right is worst, upper left is best. Crosses are 95% intervals; the dashed line is the Pareto front: "
-        f"left of it and above nothing was measured.{moved}"
-    )
-    yield title, charts.plane(dots, f"{label(x)} (less is better)", f"{label(y)} (more is better)", arrows), about
+    for x, y, title in PLANES.get(section.ranked_by, ()):
+        known = [(r, r.metric(x), r.metric(y)) for r in runs]
+        known = [k for k in known if k[1].value is not None and k[2].value is not None]
+        if len(known) < 2:
+            continue
+        high = y in HIGHER_IS_BETTER
+        best = standing.front([(a.value or 0.0, (b.value or 0.0) * (1 if high else -1)) for _, a, b in known])
+        on_front = {known[i][0].key for i in best}
+        dots = [Dot(*_pen(section, r), a, b, f"#list={x}&run={r.key}", r.key in on_front) for r, a, b in known]
+        arrows = [(section.letters[g.base.key][0], section.letters[g.guarded.key][0]) for g in section.guarded]
+        about = (
+            f"{'Upper' if high else 'Lower'} left is best. Crosses are 95% intervals; the dashed line is the Pareto "
+            "front: beyond it nothing was measured."
+        ) + (" A black line joins a run to the same run with its guardrail." if arrows else "")
+        ways = f"{label(x)} (less is better)", f"{label(y)} ({'more' if high else 'less'} is better)"
+        yield title, charts.plane(dots, *ways, arrows), about
 
 
 def _along(section: "Section") -> Iterator[Found]:
@@ -77,7 +76,8 @@ def _along(section: "Section") -> Iterator[Found]:
                          ("difficulty_from", "success_rate", "Success from a difficulty on", "Difficulty, at least")],
         "balanced_accuracy": [("prefix", "balanced_accuracy", "What the first steps tell", "Steps seen"),
                               ("length", "balanced_accuracy", "By length", "Steps of the trajectory")],
-        "leakage_rate": [("rewrite", "leakage_rate", "Attack success by rewrite", "Rewrite"),
+        "leakage_rate": [("attack", "leakage_rate", "Leakage by attack", "Attack"),
+                         ("rewrite", "leakage_rate", "Attack success by rewrite", "Rewrite"),
                          ("difficulty", "leakage_rate", "Leakage by difficulty", "Difficulty")],
     }[section.ranked_by]  # fmt: skip
     for key, metric, title, x in wanted:
@@ -91,7 +91,10 @@ def _along(section: "Section") -> Iterator[Found]:
             for r in section.group.runs[:MOST]
         ]
         about = "Bars behind the dots are 95% intervals."
-        yield title, charts.along(series, x, label(metric), steps=not numeric), about
+        if key in ("attack", "rewrite"):
+            yield title, charts.beside(series, x, label(metric)), about
+        else:
+            yield title, charts.along(series, x, label(metric), named=not numeric), about
 
 
 def _scores(section: "Section") -> Iterator[Found]:
@@ -147,7 +150,9 @@ def _trend(section: "Section") -> Iterator[Found]:
     if not lines:
         return
     metric = section.ranked_by
-    series = [Series(*_pen(section, of[0][1]), [(created, r.metric(metric)) for created, r in of]) for of in lines[:MOST]]
+    series = [
+        Series(*_pen(section, of[0][1]), [(created, r.metric(metric)) for created, r in of]) for of in lines[:MOST]
+    ]
     about = "Runs of one model under the same letter, by the day they were made, with 95% intervals."
     yield f"{label(metric)} over time", charts.along(series, "Day of the run", label(metric), date=True), about
 
@@ -193,4 +198,3 @@ def _short(text: str) -> str:
     """Only names of ours with letters, digits and dashes go into a drawing; of others their first twelve such."""
     kept = "".join(c if c.isalnum() or c in " -_.+" else " " for c in text)
     return " ".join(kept.replace("_", " ").split())[:14]
-

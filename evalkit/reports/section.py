@@ -3,7 +3,7 @@
 The numbers are engine's and standing.py's; the drawings pictures.py's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import Metric
 from evalkit.reports import charts, detection, dialogue, standing, tables
 from evalkit.reports.book import Book
-from evalkit.reports.numbers import NONE, percent
+from evalkit.reports.numbers import NONE
 from evalkit.reports.parts import MANY, METRICS
 from evalkit.reports.pictures import Picture, pictures
 from evalkit.reports.standing import Guarded, Pair, Standing
@@ -22,7 +22,13 @@ from evalkit.reports.trust import Trust, trust
 
 MOST_POLICIES = 40
 """Up to so many policies the heat map shows all; of more, those that were broken most."""
-GUARD_METRICS = {"leakage_rate": False, "success_rate": True, "balanced_accuracy": True, "utility": True, "over_refusal_rate": False}
+GUARD_METRICS = {
+    "leakage_rate": False,
+    "success_rate": True,
+    "balanced_accuracy": True,
+    "utility": True,
+    "over_refusal_rate": False,
+}
 """What stands in the table of guardrails, and whether more is better."""
 
 
@@ -95,6 +101,19 @@ class Section:
     def ranked_by(self) -> str:
         return tables.ranked_by(self.group.runs)
 
+    @property
+    def listed_by(self) -> str:
+        """The metric whose samples are listed for the one that runs are ranked by."""
+        return "accuracy" if self.ranked_by == tables.DETECTION else self.ranked_by
+
+    def worst(self) -> Run | None:
+        """The run that does worst, where anything went wrong in it: where a reader should look first."""
+        measured = [r for r in self.group.runs if r.metric(self.ranked_by).value is not None]
+        if not measured:
+            return None
+        value = measured[-1].metric(self.ranked_by).value
+        return None if value == (1.0 if self.ranked_by in tables.HIGHER_IS_BETTER else 0.0) else measured[-1]
+
     @cached_property
     def letters(self) -> dict[str, tuple[str, str]]:
         """Run key to its letter and the class of its colour."""
@@ -122,7 +141,7 @@ class Section:
         found = self.standing.ranks.get(run.key) if self.standing else None
         if found is None:
             return NONE
-        return str(found.low) if found.low == found.high else f"{found.low} to {found.high}"
+        return f"{found.low} to {found.high}"
 
     def pair(self, a: Run, b: Run) -> Pair | None:
         return self.standing.pairs.get((a.key, b.key)) if self.standing else None
@@ -145,8 +164,14 @@ class Section:
         if len(s.ranks) > 1:
             said = f"In pairs on the same scenarios, this set shows a true difference of {least} or more in four of five tries"
         else:
-            said = f"Against another run on the same scenarios, about {least} or more would be shown in four of five tries"
-        few = f"; with so few families ({s.families}) rank intervals are rough" if s.families < standing.FEW_FAMILIES else ""
+            said = (
+                f"Against another run on the same scenarios, about {least} or more would be shown in four of five tries"
+            )
+        few = (
+            f"; with so few families ({s.families}) rank intervals are rough"
+            if s.families < standing.FEW_FAMILIES
+            else ""
+        )
         return f"{said} (minimum detectable effect of {tables.label(s.metric).lower()}, 80% power, 5% level, {s.families} families){few}."
 
     def latency(self, run: Run) -> str:
@@ -156,10 +181,15 @@ class Section:
             return NONE
         return f"{1000 * seconds:,.0f} ms" if seconds < 10 else f"{seconds:,.0f} s"
 
+    def seconds(self, run: Run) -> float | str:
+        """The same as a number to sort by."""
+        found = standing.median_latency(standing.taken(self.book, run))
+        return "" if found is None else found
+
     def heat(self) -> list[Heat]:
         """Where each run fails: by policy, or by kind where policies are too many to read."""
         if self.talks:
-            rows = self._rows("violation_rate", "policy")
+            rows = sorted(self._rows("violation_rate", "policy"), key=lambda row: -sum(m.value or 0.0 for m in row[2].values()))
             return [Heat("Policies broken, by policy", _WHERE, "success_rate", False, rows)] if len(rows) > 1 else []
         if self.detects:
             found = []
@@ -189,9 +219,17 @@ class Section:
     def _rows(self, metric: str, key: str) -> list[tuple[str, str, Mapping[str, Metric], Mapping[str, str]]]:
         known = {id_: p for t in self.book.runs for id_, p in t.policies.items()} if key == "policy" else {}
         return [
-            (v, known[v].text if v in known else "", {r.key: r.metric(metric, {key: v}) for r in self.group.runs}, {key: v})
+            (
+                v,
+                known[v].text if v in known else "",
+                {r.key: r.metric(metric, {key: v}) for r in self.group.runs},
+                {key: v},
+            )
             for v in sorted(self.slices(key, metric), key=dialogue.order)
         ]
+
+    def _by_run(self, metric: str, where: Mapping[str, str]) -> dict[str, Metric]:
+        return {r.key: r.metric(metric, where) for r in self.group.runs}
 
     def sliced(self) -> list[tuple[str, str, str, list[str]]]:
         """Of dialogues: slice, its name, the metric shown by it, and its values in order."""
@@ -214,11 +252,13 @@ class Section:
         values = dict.fromkeys(v for r in self.group.runs for v in r.slices(key))
         return [v for v in values if any(tables.seen(r.metric(name, {key: v})) for r in self.group.runs)]
 
-    def left_out(self) -> Iterator[tuple[Run, str]]:
-        """What was left out, cut or mended, run by run."""
+    def left_out(self) -> dict[str, list[Run]]:
+        """What was left out, cut or mended, and in which runs."""
+        found: dict[str, list[Run]] = {}
         for run in self.group.runs:
             for note in run.summary.get("notes", ()):
-                yield run, str(note)
+                found.setdefault(str(note), []).append(run)
+        return found
 
     @cached_property
     def _suite(self) -> tuple[str, str]:
@@ -236,7 +276,8 @@ _LEAKS = "Share of the attack answers that tell what the policy protects. Select
 
 def listed(metric: str, where: Mapping[str, str] | None = None) -> bool:
     """Whether the samples behind a number can be listed and add up to it: each has a part in it, and the slice is one
-    of scenarios."""
+    of scenarios.
+    """
     return metric in METRICS and not set(where or ()) - SLICES
 
 
@@ -250,6 +291,11 @@ SLICES = frozenset(
 FINDABLE = SLICES | set(MANY)
 
 
+def findable(where: Mapping[str, str]) -> bool:
+    """Whether the list of samples can filter by it."""
+    return not set(where) - FINDABLE
+
+
 def level(metric: Metric, good: bool) -> int | None:
     """How deep a cell of a heat map is coloured, 0 to 9; None where nothing was measured."""
     if metric.value is None:
@@ -259,14 +305,10 @@ def level(metric: Metric, good: bool) -> int | None:
 
 def points(value: float) -> str:
     """A difference of two rates: "+4.2"."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def p_value(p: float) -> str:
     """Two digits; small ones as a bound."""
     return "p < 0.001" if p < 0.001 else f"p {p:.2g}"
-
-
-def share(value: float | None) -> str:
-    """A rate in words of the page."""
-    return percent(value)

@@ -161,7 +161,10 @@ def policies(book: Book, group: Group) -> dict[str, dict[str, Metric]]:
     """Policy to run key to how often it was broken in attack answers; of answers only, dialogues have it as metric."""
     of = {r.key: taken(book, r) for r in group.runs}
     ids = dict.fromkeys(p for t in of.values() for p in t.broken)
-    return {p: {k: t.cell(p).metric("policy_violation_rate", {"policy": p}, t.spec.epochs) for k, t in of.items()} for p in ids}
+    return {
+        p: {k: t.cell(p).metric("policy_violation_rate", {"policy": p}, t.spec.epochs) for k, t in of.items()}
+        for p in ids
+    }
 
 
 def guard_scores(book: Book, pair: Guarded) -> list[tuple[float, int]]:

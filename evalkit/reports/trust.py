@@ -1,4 +1,4 @@
-"""What is known of the judges of a report: versions, audits of these very runs, stored calibrations that fit. Only told.
+"""What is known of the judges of a report: versions, audits of these very runs, calibrations that fit. Only told.
 
 An agreement is shown with its interval and the labels it rests on; where there is none, that is said.
 """

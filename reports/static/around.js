@@ -46,7 +46,7 @@ function diffOf(world) {
   ]);
   if (!rows.length) return [el("p", { class: "fine" }, "Nothing changed in the database.")];
   return [el("details", { open: "" }, el("summary", null, "What changed in the database"),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Changes in the database" }, el("table", { class: "diff" },
+    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Changes in the database" }, el("table", { class: "diff" },
       el("thead", null, el("tr", null, ...["Table", "", "Row", "Values"].map((t) => (t ? el("th", { scope: "col" }, t) : el("td"))))),
       el("tbody", null, ...rows.map(([table, what, key, values]) => el("tr", { class: what },
         el("th", { scope: "row" }, table), el("td", null, what), el("td", null, el("code", null, key || "–")), el("td", null, el("code", null, values))))))))];
@@ -80,7 +80,7 @@ function folded(text, spans) {
   const near = spans.length ? [...spans].sort((a, b) => a.start - b.start) : [{ start: 0, end: 400 }];
   const kept = [];
   for (const { start, end } of near) {
-    const from = Math.max(0, start - AROUND), to = Math.min(text.length, end + AROUND);
+    const from = start <= AROUND ? 0 : text.indexOf(" ", start - AROUND) + 1 || start, to = end + AROUND >= text.length ? text.length : Math.max(end, text.lastIndexOf(" ", end + AROUND));
     const last = kept[kept.length - 1];
     if (last && from <= last[1] + 80) last[1] = Math.max(last[1], to);
     else kept.push([from, to]);
@@ -104,7 +104,7 @@ function documentOf(s) {
   const whole = s.context.text;
   const spans = factsIn(s, whole);
   const short = whole.length <= SHORT;
-  const text = el("div", { class: "text document", id: "document", tabindex: "0", role: "region", "aria-label": "Document" }, ...(short ? [marked(whole.split(""), spans)] : folded(whole, spans)));
+  const text = el("div", { class: "text document", id: "document", tabindex: "0", role: "group", "aria-label": "Document" }, ...(short ? [marked(whole.split(""), spans)] : folded(whole, spans)));
   const input = el("input", { type: "search", id: "document-search", autocomplete: "off", input: () => highlight(whole, spans) });
   input.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); nextHit(); } });
   const kinds = new Set(spans.map((x) => x.kind));

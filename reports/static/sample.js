@@ -104,14 +104,14 @@ function drawSample(s) {
       el("span", { class: "fine" }, at < 0 ? "not in the list" : `${(at + 1).toLocaleString("en")} of ${found.length.toLocaleString("en")}`),
       el("button", { type: "button", class: "far", click: (e) => copy(e.target, asJson(s)) }, "Copy JSON"),
       el("button", { type: "button", click: (e) => copy(e.target, location.href) }, "Copy link")),
-    el("h3", { id: "sample-title", tabindex: "-1" }, badge(s.outcome), " ", el("code", null, r.id)),
+    el("h2", { id: "sample-title", tabindex: "-1" }, badge(s.outcome), " ", el("code", null, r.id)),
     el("p", { class: "fine" }, el("bdi", null, s.run.model), about(s), ` · ${MEANING[s.outcome]}`),
     ...policiesOf(s),
     ...(r.question && !isTalk(s) ? part("Question", el("p", { class: "text", dir: "auto" }, r.question)) : []),
     ...stepsOf(s), ...answerOf(s), ...guardOf(s), ...factsOf(s), ...documentOf(s), sentOf(s), metaOf(s));
 }
 
-const part = (title, ...nodes) => [el("h4", null, title), ...nodes];
+const part = (title, ...nodes) => [el("h3", null, title), ...nodes];
 
 // The whole conversation: the opening words of the user, then every message; a call stands with what came back.
 function talkOf(s) {
