@@ -17,6 +17,7 @@ from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import report as report_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
+for part in (audit, calibrate, judge_cli, models_cli, report_cli, sources_cli, train):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -214,22 +215,6 @@ def check(
     else:
         typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
     raise typer.Exit(GATE if findings else 0)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
-
-    Example: evalkit report runs/* --out report.html
-    """
-    from evalkit.engine.store import runs_in
-    from evalkit.reports import html
-
-    path = html.write(runs_in(runs), out)
-    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:

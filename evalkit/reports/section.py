@@ -189,7 +189,9 @@ class Section:
     def heat(self) -> list[Heat]:
         """Where each run fails: by policy, or by kind where policies are too many to read."""
         if self.talks:
-            rows = sorted(self._rows("violation_rate", "policy"), key=lambda row: -sum(m.value or 0.0 for m in row[2].values()))
+            rows = sorted(
+                self._rows("violation_rate", "policy"), key=lambda row: -sum(m.value or 0.0 for m in row[2].values())
+            )
             return [Heat("Policies broken, by policy", _WHERE, "success_rate", False, rows)] if len(rows) > 1 else []
         if self.detects:
             found = []
