@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 16
 """Runs in one chart; more are a tangle."""
+MOST_KINDS = 8
+"""Kinds side by side in one chart; of more, the labels cannot be read, and the table has them."""
 CURVE = 120
 """Points that a curve is drawn with."""
 BINS = 10
@@ -85,7 +87,7 @@ def _along(section: "Section") -> Iterator[Found]:
     }[section.ranked_by]  # fmt: skip
     for key, metric, title, x in wanted:
         values = section.slices(key, metric)
-        if len(values) < 2:
+        if len(values) < 2 or (key in ("attack", "rewrite") and len(values) > MOST_KINDS):
             continue
         numeric = all(v.isdecimal() for v in values)
         ordered = sorted(values, key=lambda v: (_first_number(v), v))
