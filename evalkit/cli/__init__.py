@@ -22,6 +22,7 @@ from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import report as report_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
 from evalkit.cli import serve as serve_cli
@@ -42,9 +43,20 @@ app = typer.Typer(
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 for part in (
-    attacks_cli, audit, calibrate, compare_cli, export_cli, guard_cli, judge_cli, models_cli, runs_cli, serve_cli,
-    sources_cli, train,
-):  # fmt: skip
+    attacks_cli,
+    audit,
+    calibrate,
+    compare_cli,
+    export_cli,
+    guard_cli,
+    judge_cli,
+    models_cli,
+    report_cli,
+    runs_cli,
+    serve_cli,
+    sources_cli,
+    train,
+):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -237,22 +249,6 @@ def check(
     else:
         typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
     raise typer.Exit(GATE if findings else 0)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
-
-    Example: evalkit report runs/* --out report.html
-    """
-    from evalkit.engine.store import runs_in
-    from evalkit.reports import html
-
-    path = html.write(runs_in(runs), out)
-    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
