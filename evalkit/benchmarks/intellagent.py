@@ -42,7 +42,7 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
             raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built{_why(tally)}")
         scenarios += made
         contexts[domain.context.id] = domain.context
-        notes.append(_note(domain, made, tally))
+        notes.append(_note(domain, made, tally, count, f"{low} to {high}" if low < high else str(low)))
     return ScenarioSet(suite, lambda: iter(scenarios), contexts, options, tuple(notes))
 
 
@@ -112,15 +112,26 @@ def _pairs(
         yield scenario(domain, suite, attack, twin.id), scenario(domain, suite, twin)
 
 
-def _note(domain: Domain, made: Sequence[Scenario], tally: Tally) -> str:
+def _note(domain: Domain, made: Sequence[Scenario], tally: Tally, wanted: int, levels: str) -> str:
     pairs = len(made) // 2
     tested = len({p.id for s in made for p in s.policies})
     text = f"{domain.id}: {pairs} events and {pairs} benign twins on {tested} of {len(domain.policies)} policies"
+    if pairs < wanted:
+        text += f", though {wanted} were asked for: {_all_sets(pairs + tally.given_up, tally.given_up, levels)}"
     if domain.untested:
         shown = ", ".join(p.removeprefix(f"{domain.id}/") for p in domain.untested[:SHOWN])
         text += f"; no twist in events.yaml tests {shown}{', ...' if len(domain.untested) > SHOWN else ''}"
     rejected = sum(tally.rejected.values())
     return text + (f"; {rejected} tries rejected, {tally.given_up} sets of policies given up" if rejected else "")
+
+
+def _all_sets(exist: int, given_up: int, levels: str) -> str:
+    """Why there are no more events."""
+    apart = f", and {given_up} of them cannot be tested in one event" if given_up else ""
+    return (
+        f"no more than {exist} different sets of policies have difficulty {levels}{apart}; "
+        "another --option seed gives them other rows and words"
+    )
 
 
 def _why(tally: Tally) -> str:

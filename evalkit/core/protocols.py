@@ -21,7 +21,8 @@ class Target(Protocol):
 
     Optional, looked up with getattr: `concurrency: int` (calls worth having in flight; default 32),
     `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers), `fingerprint:
-    str` (of what answers, where the name does not tell: the source of own code, the weights in a folder).
+    str` (of what answers, where the name does not tell: the source of own code, the weights in a folder), `plays:
+    tuple[str, ...]` (the kinds of suites, by their `metrics`, that it is for; default: any).
     """
 
     @property

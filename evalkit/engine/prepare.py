@@ -25,7 +25,7 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen, stage
+from evalkit.engine import chosen, stage, suited
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.fitting import fitted
@@ -83,6 +83,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     if wish.revise:
         asked = _revising(asked, wish, suite)
     user = _user(wish)
+    suited.check(target, scenarios, user)
     dialogues = stage.staged(scenarios, user)
     if dialogues is not None:
         asked = stage.tooled(asked, target, scenarios)
