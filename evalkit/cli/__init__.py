@@ -52,6 +52,10 @@ Data = Annotated[
 Options = Annotated[
     list[str] | None, typer.Option("--option", help="An option of the suite, name=value: placement=after. Repeatable.")
 ]
+Domains = Annotated[
+    str | None,
+    typer.Option("--domain", help="Short for --option domains=...: travel, tau2:CHECKOUT#airline, tau:CHECKOUT, all."),
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -95,6 +99,7 @@ def run(
     ] = None,
     data: Data = None,
     option: Options = None,
+    domain: Domains = None,
     max_context: Annotated[int | None, typer.Option(help="Longest document in tokens (estimated).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Play so many scenarios, stratified and seeded.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Ask every scenario so many times.")] = 1,
@@ -158,7 +163,7 @@ def run(
 
     if truncated not in (None, "error", "judge"):
         raise UsageError(f"--truncated {truncated!r}: error or judge")
-    options = parse_options(option or [])
+    options = parse_options([*(option or []), *([f"domains={domain}"] if domain is not None else [])])
     if max_context is not None:
         options["max_context"] = str(max_context)
     wish = Wish(
@@ -193,6 +198,7 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
+    domain: Domains = None,
     json_: Json = False,
 ) -> None:
     """Prove a suite: the oracle that breaks what it can must be caught every time, the one that keeps to it never.
@@ -205,7 +211,8 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    scenarios = suites.build(suite, suites.parse_options(option or []), data)
+    named = [f"domains={domain}"] if domain is not None else []
+    scenarios = suites.build(suite, suites.parse_options([*(option or []), *named]), data)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from itertools import islice
 
 from evalkit.benchmarks.suites import ScenarioSet
+from evalkit.benchmarks.tau import checkout
+from evalkit.benchmarks.tau import domain as tau
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.engine.play import is_dialogue
@@ -36,6 +38,8 @@ def check(target: Target, scenarios: ScenarioSet, user: Target | None) -> None:
             f"--model {target.name} is for suites that {does}; suite {suite.id!r} "
             f"{ASKS.get(suite.metrics, suite.metrics)} (made for it: {INSTEAD.get(suite.metrics, 'none')})"
         )
+    if not hasattr(target, "dialogue"):
+        _answered(scenarios)
     plan = getattr(target, "plan", None)
     if plan is None:
         return
@@ -48,3 +52,11 @@ def check(target: Target, scenarios: ScenarioSet, user: Target | None) -> None:
     named = list(islice(without, SHOWN))
     if named:
         raise UsageError(f"--model {target.name}: scenarios without a {plan} plan, for example {', '.join(named)}")
+
+
+def _answered(scenarios: ScenarioSet) -> None:
+    """`UsageError` where no call of a tool could be answered: a tau domain without its package and without recordings."""
+    for spec in sorted({str(s.world.get("folder", "")) for s in scenarios.read() if s.world and is_dialogue(s)}):
+        why = tau.unplayable(tau.load(spec)) if checkout.is_spec(spec) else None
+        if why is not None:
+            raise UsageError(why)
