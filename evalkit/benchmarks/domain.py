@@ -93,7 +93,7 @@ class Domain:
     digest: str
     """Of all files; names the template database."""
     plugged: Callable[[], Mapping[str, Any]] | None = None
-    """The tools of a domain that was read from elsewhere (tau/), as `World` takes them; None for a folder of content."""
+    """The tools of a domain that was read from elsewhere (tau/), as `World` takes them; None: a folder of content."""
 
     @property
     def id(self) -> str:

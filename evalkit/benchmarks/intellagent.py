@@ -34,7 +34,9 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
     count, seed = (_number(options, name) for name in ("events", "seed"))
     low, high = _range(options["difficulty"])
     names = _named(options["domains"]) if data is None else []
-    found = [domains.read(Path(data))] if data is not None else [domains.load(n) for n in names if not n.startswith(TAU)]
+    found = (
+        [domains.read(Path(data))] if data is not None else [domains.load(n) for n in names if not n.startswith(TAU)]
+    )
     scenarios: list[Scenario] = []
     contexts: dict[str, Context] = {}
     notes: list[str] = []
@@ -116,7 +118,11 @@ def system(domain: Domain) -> str:
 def domain_of(event: Event) -> Domain:
     """The domain that an event plays in; `ContentError` if its files have changed since the event was made."""
     elsewhere = event.folder.startswith(TAU)
-    found = domains.read(Path(event.folder)) if event.folder and not elsewhere else domains.load(event.folder or event.domain)
+    found = (
+        domains.read(Path(event.folder))
+        if event.folder and not elsewhere
+        else domains.load(event.folder or event.domain)
+    )
     if found.digest != event.digest:
         raise ContentError(
             f"{found.folder}: event {event.id!r} was made of other files ({event.digest}, not {found.digest})"

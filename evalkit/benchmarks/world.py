@@ -85,7 +85,7 @@ class World:
         self.now: datetime = domain.file.now
         self._tools = {t.name: t for t in domain.tools}
         own = domain.plugged() if plugged is None and domain.plugged is not None else {}
-        self._plugged = {**own, **(plugged or {})}
+        self._plugged: Mapping[str, Plugged] = {**own, **(plugged or {})}
         self._sequences: dict[str, int] = {}
         with self._template.lock:
             self._connection = database.copy(self._template.connection)

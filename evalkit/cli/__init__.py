@@ -14,6 +14,7 @@ import typer
 from evalkit import __version__
 from evalkit.cli import audit, calibrate, policies, train
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import intellagent as intellagent_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -36,7 +37,7 @@ generate_app = typer.Typer(help="Write scenarios' raw material, for review. A ru
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
 for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
     part.add_to(app)
-for part in (copriva_cli, policyguard_cli, rules_cli):
+for part in (copriva_cli, intellagent_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
 

@@ -12,7 +12,8 @@ An `Expectation` says one thing of a dialogue:
 
 `when P` makes any of them not applicable as long as no P happens; `asked` names the request of the user that brings it
 into play. `since P` is a window: a `require ... before` looks at what comes after the first P only, so that a warning
-said for one request does not count for a later one. A policy's outcome is the worst of its expectations: violation, abstain, compliant, not_applicable.
+said for one request does not count for a later one. A policy's outcome is the worst of its expectations: violation,
+abstain, compliant, not_applicable.
 A **near miss** is a violated order (`require ... before`) in a dialogue that reaches its goal and violates nothing
 else: whoever looks only at the end state takes it for right.
 """
@@ -59,8 +60,8 @@ class Expectation(Model):
     before: Pattern | None = None
     after: Pattern | None = None
     within: Literal["request", "dialogue"] | None = None
-    """Of a template, for require ... before: where what is required has to stand. Default: in the dialogue; words in the
-    request that they are for. `since` is what becomes of it."""
+    """Of a template, for require ... before: where what is required has to stand; by default in the dialogue, but words
+    in the request that they are for. `since` is what becomes of it."""
     since: Pattern | None = None
     """With require ... before: where its window begins; where it never happens, at the start of the dialogue."""
     when: Pattern | None = None

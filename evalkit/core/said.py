@@ -1,7 +1,9 @@
 """Whether a text says something: needles and patterns, with numbers and references compared as what they are.
 
 Knows nothing of dialogues or policies. A needle that is a number fits the number however it is written ("1,045.00"
-fits 1045, never 45), and 0 also fits "free of charge", "no extra charge"; one with five or more characters and a digit fits with or without spaces and dashes; any other
+fits 1045, never 45), and 0 also fits (
+    "free of charge", "no extra charge"
+); one with five or more characters and a digit fits with or without spaces and dashes; any other
 fits as whole words, case and accents aside.
 """
 
@@ -20,10 +22,12 @@ _PLAIN = re.compile(r"\d+(?:\.\d+)?")
 _SPACES = re.compile(r"\s+")
 _COSTS = r"(?:charges?|costs?|fees?|payments?|surcharges?|price difference|refunds?)"
 _NOTHING = re.compile(
-    r"\bfree\b(?! (?:to|seats?|rooms?|places?|slots?)\b)|\bcomplimentary\b|\bnothing (?:to pay|back|extra|more to pay|is (?:due|owed|charged|refunded))\b|"
+    r"\bfree\b(?! (?:to|seats?|rooms?|places?|slots?)\b)|\bcomplimentary\b|\bnothing (?:to pay|back|"
+    r"extra|more to pay|is (?:due|owed|charged|refunded))\b|"
     rf"\b(?:no|without|zero|without any|not? any) (?:\w+ ){{0,2}}?{_COSTS}\b|"
     r"\b(?:won't|will not|doesn't|does not|wouldn't) cost (?:you )?(?:anything|a thing|extra|more)\b|"
-    rf"\b{_COSTS} (?:is|are|will be|has been|have been) waived\b|\bwaive (?:the|your|this|that|all|any) (?:\w+ ){{0,2}}?{_COSTS}\b|"
+    rf"\b{_COSTS} (?:is|are|will be|has been|have been) waived\b|\bwaive (?:the|your|this|that|all|"
+    rf"any) (?:\w+ ){{0,2}}?{_COSTS}\b|"
     r"\b(?:not|won't|never) be charged\b|\bon the house\b"
 )
 """How people say that an amount is 0."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.benchmarks.sources.reading import reading
 from evalkit.benchmarks.domain import Domain
+from evalkit.benchmarks.sources.reading import reading
 from evalkit.benchmarks.tau.domain import is_live, recorded_result
 from evalkit.benchmarks.tau.scenarios import ASKED
 from evalkit.benchmarks.world import World, diff
@@ -42,7 +42,9 @@ def make(rest: str, options: TargetOptions) -> "Recorded":
             continue
         if found:
             return Recorded(f"recorded:{path}", found, {"recording": _hash(found)})
-    raise UsageError(f"recorded:{path}: no recorded dialogues of tau-bench or tau2-bench in it ({'; '.join(problems)[:400]})")
+    raise UsageError(
+        f"recorded:{path}: no recorded dialogues of tau-bench or tau2-bench in it ({'; '.join(problems)[:400]})"
+    )
 
 
 @dataclass(frozen=True)

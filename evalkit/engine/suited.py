@@ -45,7 +45,7 @@ def check(target: Target, scenarios: ScenarioSet, user: Target | None) -> None:
         return
     if user is not None:
         raise UsageError(
-            f"--user-model {user.name}: {target.name} plays a plan, turn by turn, that was proven with the offline user; "
+            f"--user-model {user.name}: {target.name} plays a plan that was proven with the offline user; "
             "with another user it would answer past it: leave --user-model out"
         )
     without = (s.id for s in scenarios.read() if is_dialogue(s) and not (s.world or {}).get(plan))
@@ -55,7 +55,7 @@ def check(target: Target, scenarios: ScenarioSet, user: Target | None) -> None:
 
 
 def _answered(scenarios: ScenarioSet) -> None:
-    """`UsageError` where no call of a tool could be answered: a tau domain without its package and without recordings."""
+    """`UsageError` where no tool could answer: a tau domain without its package and without recordings."""
     for spec in sorted({str(s.world.get("folder", "")) for s in scenarios.read() if s.world and is_dialogue(s)}):
         why = tau.unplayable(tau.load(spec)) if checkout.is_spec(spec) else None
         if why is not None:

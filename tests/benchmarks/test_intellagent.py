@@ -173,7 +173,9 @@ def test_fewer_events_than_asked_for_are_told_with_how_many_sets_there_are():
     ones = sum(p.challenge == 1 for p in domains.load("travel").policies)
     assert sum(1 for _ in built.read()) == 2 * ones
     assert f"{ones} events and {ones} benign twins" in built.notes[0]
-    assert f"though 50 were asked for: no more than {ones} different sets of policies have difficulty 1" in built.notes[0]
+    assert (
+        f"though 50 were asked for: no more than {ones} different sets of policies have difficulty 1" in built.notes[0]
+    )
     assert "asked for" not in suites.build("intellagent", {**options, "events": str(ones)}).notes[0]
 
 

@@ -78,7 +78,11 @@ def test_a_consent_is_a_figure_then_a_yes_then_the_deed():
 
 
 def test_a_warning_that_was_said_for_one_request_does_not_count_for_a_later_one():
-    warned = {"require": {"say": ["fraud"]}, "before": {"call": "pay", "args": {"to": "B"}}, "since": {"hear": ["pay B"]}}
+    warned = {
+        "require": {"say": ["fraud"]},
+        "before": {"call": "pay", "args": {"to": "B"}},
+        "since": {"hear": ["pay B"]},
+    }
     warning, first, second = says("Beware of fraud."), calls("pay", to="A"), calls("pay", to="B")
     assert answer(warned, warning, first, hears("Now pay B."), second).answer == "violation"
     assert answer(warned, warning, first, hears("Now pay B."), warning, second).answer == "compliant"

@@ -71,7 +71,9 @@ def test_an_amount_of_nothing_is_said_in_many_ways(text):
     assert not Words(any=("30",)).fits(text)
 
 
-@pytest.mark.parametrize("text", ["That is 30 euros.", "Feel free to ask.", "There are free seats.", "The charge is 10 euros."])
+@pytest.mark.parametrize(
+    "text", ["That is 30 euros.", "Feel free to ask.", "There are free seats.", "The charge is 10 euros."]
+)
 def test_other_words_are_no_amount_of_nothing(text):
     assert not Words(any=("0",)).fits(text)
 

@@ -130,6 +130,6 @@ def _expected(kind: Kind) -> str:
             "domain), or DOMAIN__policy.md and DOMAIN__tasks.json"
         )
     return (
-        "expected tau_bench/envs/DOMAIN/wiki.md and tasks_test.py (a checkout), wiki.md and tasks_test.py (one domain), or "
-        "DOMAIN_policy.md with recordings *DOMAIN_trajectories*"
+        "expected tau_bench/envs/DOMAIN/wiki.md and tasks_test.py (a checkout), wiki.md and tasks_test.py (one "
+        "domain), or DOMAIN_policy.md with recordings *DOMAIN_trajectories*"
     )

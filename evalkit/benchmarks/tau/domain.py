@@ -18,8 +18,8 @@ from evalkit import content
 from evalkit.benchmarks import database, normative, policyfile
 from evalkit.benchmarks.domain import Domain, DomainFile, SeedFile, SeedRows
 from evalkit.benchmarks.sources.reading import reading
-from evalkit.benchmarks.tau import live, signatures, tasks
 from evalkit.benchmarks.tau import checkout as checkouts
+from evalkit.benchmarks.tau import live, signatures, tasks
 from evalkit.benchmarks.tau.checkout import ORIGIN, Checkout
 from evalkit.benchmarks.tau.live import Live
 from evalkit.benchmarks.tau.signatures import Schema
@@ -36,6 +36,8 @@ SCHEMA = "CREATE TABLE records (name TEXT PRIMARY KEY, value TEXT, initial TEXT)
 """The database, record by record; `initial` is NULL for what came later, `value` for what is gone."""
 _CLOCK = re.compile(r"current (?:date|time|date and time)[^.\n]*?(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2})", re.IGNORECASE)
 _SYSTEM = f"You are an agent of a customer service. Keep to this policy:\n\n{CONTEXT_SLOT}"
+CLOCK = "2024-05-15T15:00"
+"""Where the policy names none."""
 Recorded = Mapping[tuple[str, str], str]
 """Tool and canonical arguments to what the tool answered in a recording."""
 
@@ -62,11 +64,12 @@ class Loaded:
         """What the user should know."""
         if self.live is not None:
             return f"{self.checkout.spec}: tools and database by the package {checkouts.PACKAGE[self.checkout.kind]}"
+        where = ORIGIN[self.checkout.kind]
         return (
-            f"{self.checkout.spec}: {self.why}, so that tools only give {self.recorded} recorded answers, and any other "
-            f"call ends the dialogue as a tool_error; the end state is not known, and the calls of the reference solution "
-            f"are checked instead. To run its tools: git clone {ORIGIN[self.checkout.kind]}, pip install -e it, and name "
-            "that folder. Without them, `--model recorded:FILE` judges recorded dialogues"
+            f"{self.checkout.spec}: {self.why}: tools give {self.recorded} recorded answers, and any other call "
+            "ends the dialogue as a tool_error; the end state is not known, and the calls of the reference solution "
+            f"are checked instead. To run its tools: git clone https://{where}, pip install -e it, and name that folder. "
+            "Without them, `--model recorded:FILE` judges recorded dialogues"
         )
 
 
@@ -84,12 +87,16 @@ def loaded(checkout: Checkout) -> Loaded:
     recordings = list(examples(checkout)) if at_work is None else []
     answers = dict(_answers(recordings))
     schemas = at_work.schemas if at_work is not None else _without(checkout, recordings)
-    writes = at_work.writes if at_work is not None else frozenset(s["name"] for s in schemas if not signatures.reads(s["name"]))
+    writes = (
+        at_work.writes
+        if at_work is not None
+        else frozenset(s["name"] for s in schemas if not signatures.reads(s["name"]))
+    )
     tools = tuple(_tool(s, writes) for s in schemas)
     if not tools:
         raise ContentError(
-            f"{checkout.spec}: {found}, and neither sources of its tools nor calls of them are in the folder; what works is "
-            f"`evalkit generate policies --document {checkout.policy}` and `evalkit graph {checkout.policy}`"
+            f"{checkout.spec}: {found}, and neither sources of its tools nor calls of them are in the folder; what "
+            f"works: `evalkit generate policies --document {checkout.policy}` and `evalkit graph {checkout.policy}`"
         )
     connection = database.create(SCHEMA, checkout.spec)
     tables = database.tables(connection)
@@ -108,7 +115,9 @@ def loaded(checkout: Checkout) -> Loaded:
     records = at_work.records if at_work is not None else {}
     rows = tuple({"name": n, "value": v, "initial": v} for n, v in records.items())
     digest = hashlib.sha256(
-        json.dumps([text, [t.model_dump(mode="json") for t in tools], records, sorted(answers.items())], sort_keys=True).encode()
+        json.dumps(
+            [text, [t.model_dump(mode="json") for t in tools], records, sorted(answers.items())], sort_keys=True
+        ).encode()
     ).hexdigest()[:12]
     domain = Domain(
         folder=checkout.root,
@@ -167,7 +176,7 @@ def _policies(checkout: Checkout, text: str) -> tuple[Policy, ...]:
 def _clock(text: str) -> datetime:
     """The clock that the policy names; tau's worlds stand still at it."""
     m = _CLOCK.search(text)
-    return datetime.fromisoformat(f"{m[1]}T{m[2]}") if m else datetime(2024, 5, 15, 15, 0)
+    return datetime.fromisoformat(f"{m[1]}T{m[2]}") if m else datetime.fromisoformat(CLOCK)
 
 
 def _tool(schema: Schema, writes: frozenset[str]) -> Tool:
@@ -236,4 +245,3 @@ def _object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-

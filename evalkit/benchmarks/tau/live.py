@@ -124,7 +124,8 @@ def _sync(world: World, known: Records, now: Records) -> None:
     changed = [(v, k) for k, v in now.items() if known.get(k) != v]
     gone = [(k,) for k in known if k not in now]
     world.connection.executemany(
-        "INSERT INTO records (value, name) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", changed
+        "INSERT INTO records (value, name) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        changed,
     )
     world.connection.executemany("UPDATE records SET value = NULL WHERE name = ?", gone)
     known.clear()

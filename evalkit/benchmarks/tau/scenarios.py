@@ -87,7 +87,7 @@ def _gold(task: Task, changes: bool) -> tuple[Turn, ...]:
     return Turn(calls=calls, say=f"{done} {said}".strip()), Turn(say=_GOODBYE)
 
 
-def _after(loaded: Loaded, gold: Sequence[Turn]) -> dict[str, str | None] | None | str:
+def _after(loaded: Loaded, gold: Sequence[Turn]) -> dict[str, str | None] | str | None:
     """The records that the reference solution changes, with their values; None where nothing is known of them."""
     if loaded.live is None:
         return None
@@ -130,7 +130,7 @@ def _unchanged(policy: str, names: list[str], after: Mapping[str, str | None]) -
 
 
 def _beyond(policy: str, names: Sequence[str], writes: Sequence[Action]) -> Iterator[dict[str, Any]]:
-    """Without an end state: no tool that writes is used that the reference solution does not use, and none more often."""
+    """Without an end state: no writing tool is used that the reference solution does not use, and none more often."""
     used = Counter(a.name for a in writes)
     never = [n for n in names if n not in used]
     if never:
@@ -152,7 +152,12 @@ def _user(task: Task) -> User:
         pressure="none",
         manner=task.manner,
         asks=(Ask(id=ASKED, about=" ".join(t for t in (task.wants, task.knows, task.manner) if t), text=wants),),
-        knows=(Known(asked=r"\b(?:name|id|number|e-?mail|zip|birth\w*|identit\w+|verif\w+|which|what|details)\b", answer=knows),),
+        knows=(
+            Known(
+                asked=r"\b(?:name|id|number|e-?mail|zip|birth\w*|identit\w+|verif\w+|which|what|details)\b",
+                answer=knows,
+            ),
+        ),
         yes="Yes, please go ahead.",
         thanks="That is all, thank you.",
         unclear="I do not know more than I have told you.",

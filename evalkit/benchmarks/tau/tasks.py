@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from evalkit.benchmarks.sources import rows
 from evalkit.benchmarks.tau.checkout import Checkout
 from evalkit.core.errors import ContentError
@@ -20,7 +22,7 @@ class Action(Model):
     """A call of the reference solution."""
 
     name: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] = Field(default_factory=dict)
     compare: tuple[str, ...] | None = None
     """The arguments that count; None: all."""
 
@@ -46,7 +48,7 @@ class Task(Model):
 
 class _Action(rows.Row):
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     requestor: str | None = None
     compare_args: list[str] | None = None
 
@@ -74,13 +76,13 @@ class _Task(rows.Row):
 
 class _Kwargs(rows.Row):
     name: str
-    kwargs: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict, alias="kwargs")
 
 
 class _Old(rows.Row):
     instruction: str
-    actions: list[_Kwargs] = []
-    outputs: list[str] = []
+    actions: list[_Kwargs] = Field(default_factory=list)
+    outputs: list[str] = Field(default_factory=list)
 
 
 def read(checkout: Checkout, left_out: Counter[str]) -> list[Task]:
@@ -143,7 +145,7 @@ def _old(raw: Mapping[str, Any], identity: str, place: str) -> Task:
     return Task(
         id=identity,
         wants=" ".join(task.instruction.split()),
-        actions=tuple(Action(name=a.name, args=a.kwargs) for a in task.actions),
+        actions=tuple(Action(name=a.name, args=a.arguments) for a in task.actions),
         told=tuple(task.outputs),
     )
 

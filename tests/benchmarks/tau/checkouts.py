@@ -82,7 +82,8 @@ def is_tool(kind):
 class Tool:
     def __init__(self, name, properties):
         parameters = {"type": "object", "properties": properties, "required": list(properties)}
-        self.openai_schema = {"type": "function", "function": {"name": name, "description": name + " of the library", "parameters": parameters}}
+        function = {"name": name, "description": name + " of the library", "parameters": parameters}
+        self.openai_schema = {"type": "function", "function": function}
 
 
 class LibraryTools:
@@ -128,7 +129,7 @@ class LibraryTools:
         self.db["readers"][reader_id]["city"] = city
         return self.db["readers"][reader_id]
 '''
-ENVIRONMENT2 = '''
+ENVIRONMENT2 = """
 import json
 from tau2.domains.library.tools import FILE, LibraryTools
 
@@ -140,8 +141,8 @@ class Environment:
 
 def get_environment(db=None):
     return Environment(LibraryTools(json.loads(FILE.read_text()) if db is None else db))
-'''
-TOOL1 = '''
+"""
+TOOL1 = """
 import json
 from typing import Any, Dict
 
@@ -155,7 +156,7 @@ class {cls}:
     def get_info() -> Dict[str, Any]:
         return {{"type": "function", "function": {{"name": "{name}", "description": "{about}", "parameters": {{
             "type": "object", "properties": {properties}, "required": {required}}}}}}}
-'''
+"""
 TASKS1 = """
 from tau_bench.types import Action, Task
 
@@ -201,7 +202,14 @@ def tau(root: Path, *, code: bool = True) -> Path:
     renew = {"cls": "RenewLoan", "name": "renew_loan", "about": "Renew a loan.", "args": "loan_id: str"}
     shape = {"properties": '{"loan_id": {"type": "string"}}', "required": '["loan_id"]'}
     write(home / "tools/get_loan.py", TOOL1.format(**get, **shape, body='return json.dumps(data["loans"][loan_id])'))
-    body = 'if loan_id not in data["loans"]:\n            return "Error: loan not found"\n        data["loans"][loan_id]["renewed"] += 1\n        return json.dumps(data["loans"][loan_id])'
+    body = "\n        ".join(
+        (
+            'if loan_id not in data["loans"]:',
+            '    return "Error: loan not found"',
+            'data["loans"][loan_id]["renewed"] += 1',
+            'return json.dumps(data["loans"][loan_id])',
+        )
+    )
     write(home / "tools/renew_loan.py", TOOL1.format(**renew, **shape, body=body))
     if code:
         for folder in (root / "tau_bench", root / "tau_bench/envs", home):
@@ -214,7 +222,11 @@ def tau(root: Path, *, code: bool = True) -> Path:
 
 def call(identity: str, name: str, **arguments) -> dict:
     function = {"name": name, "arguments": json.dumps(arguments)}
-    return {"role": "assistant", "content": None, "tool_calls": [{"id": identity, "type": "function", "function": function}]}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": identity, "type": "function", "function": function}],
+    }
 
 
 def result(identity: str, text: str) -> dict:

@@ -97,7 +97,9 @@ def test_policies_come_from_the_document_with_their_place(tmp_path):
 @pytest.mark.parametrize(("kind", "make"), [("tau2", made.tau2), ("tau", made.tau)])
 def test_without_the_package_the_schemas_are_those_of_the_sources(tmp_path, kind, make):
     root = make(tmp_path)
-    code = root / ("src/tau2/domains/library/environment.py" if kind == "tau2" else "tau_bench/envs/library/data/__init__.py")
+    code = root / (
+        "src/tau2/domains/library/environment.py" if kind == "tau2" else "tau_bench/envs/library/data/__init__.py"
+    )
     code.unlink()
     found = loaded(checkout.one(f"{kind}:{root}"))
     assert found.live is None
@@ -201,7 +203,7 @@ def test_several_domains_are_all_taken_and_one_that_cannot_be_is_named(tmp_path)
     scenarios = built(f"tau2:{root}")
     assert {s.tags["domain"] for s in scenarios.read()} == {"library"}
     assert any("#empty is left out" in note for note in scenarios.notes)
-    with pytest.raises(UsageError, match="several domains; say which: .*#empty"):
+    with pytest.raises(UsageError, match=r"several domains; say which: .*#empty"):
         domains.load(f"tau2:{root}")
 
 
@@ -219,7 +221,14 @@ def test_instructions_are_said_in_the_first_person(told, said):
     assert spoken(told) == said
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.dictionaries(st.sampled_from("xyz"), st.integers() | st.text(), max_size=3)), max_size=6))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]), st.dictionaries(st.sampled_from("xyz"), st.integers() | st.text(), max_size=3)
+        ),
+        max_size=6,
+    )
+)
 def test_every_seen_call_fits_the_schema_made_of_it(calls):
     import jsonschema
 
@@ -229,10 +238,14 @@ def test_every_seen_call_fits_the_schema_made_of_it(calls):
                 jsonschema.validate(args, schema["parameters"])
 
 
-@given(st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=3), max_size=3))
+@given(
+    st.dictionaries(st.text(max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=3), max_size=3)
+)
 def test_a_database_as_records_loses_nothing(data):
     records = live.flat(data)
-    assert sum(len(entries) for entries in data.values()) == len(records) or any("/" in k for c in data for k in (c, *data[c]))
+    assert sum(len(entries) for entries in data.values()) == len(records) or any(
+        "/" in k for c in data for k in (c, *data[c])
+    )
     assert all(isinstance(json.loads(v), int) for v in records.values())
 
 
