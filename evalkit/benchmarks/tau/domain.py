@@ -68,7 +68,7 @@ class Loaded:
         return (
             f"{self.checkout.spec}: {self.why}: tools give {self.recorded} recorded answers, and any other call "
             "ends the dialogue as a tool_error; the end state is not known, and the calls of the reference solution "
-            f"are checked instead. To run its tools: git clone https://{where}, pip install -e it, and name that folder. "
+            f"are checked instead. To run its tools: git clone https://{where}, pip install -e it, name that folder. "
             "Without them, `--model recorded:FILE` judges recorded dialogues"
         )
 
