@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit import __version__
-from evalkit.cli import audit, calibrate, policies, train
+from evalkit.cli import attacks as attacks_cli
+from evalkit.cli import audit, calibrate, ci, policies, train
+from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import export as export_cli
 from evalkit.cli import intellagent as intellagent_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
+from evalkit.cli import runs as runs_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
@@ -35,7 +39,18 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (audit, calibrate, judge_cli, models_cli, sources_cli, train):
+for part in (
+    attacks_cli,
+    audit,
+    calibrate,
+    compare_cli,
+    export_cli,
+    judge_cli,
+    models_cli,
+    runs_cli,
+    sources_cli,
+    train,
+):
     part.add_to(app)
 for part in (copriva_cli, intellagent_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -52,10 +67,6 @@ Data = Annotated[
 ]
 Options = Annotated[
     list[str] | None, typer.Option("--option", help="An option of the suite, name=value: placement=after. Repeatable.")
-]
-Domains = Annotated[
-    str | None,
-    typer.Option("--domain", help="Short for --option domains=...: travel, tau2:CHECKOUT#airline, tau:CHECKOUT, all."),
 ]
 Model = Annotated[
     str,
@@ -100,7 +111,7 @@ def run(
     ] = None,
     data: Data = None,
     option: Options = None,
-    domain: Domains = None,
+    domain: intellagent_cli.Domain = None,
     max_context: Annotated[int | None, typer.Option(help="Longest document in tokens (estimated).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Play so many scenarios, stratified and seeded.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Ask every scenario so many times.")] = 1,
@@ -123,10 +134,11 @@ def run(
         int | None, typer.Option(help="Stop asking after so many tokens, all calls together.")
     ] = None,
     max_time: Annotated[str | None, typer.Option(help="Stop asking after so long: 90, 90s, 10m, 2h.")] = None,
-    max_errors: Annotated[float, typer.Option(help="Share of errors above which the run exits with 3.")] = 0.10,
-    fail_on: Annotated[
-        list[str] | None, typer.Option("--fail-on", help='Exit with 1 when it holds: "leakage_rate>0.05". Repeatable.')
-    ] = None,
+    max_errors: ci.MaxErrors = 0.10,
+    fail_on: ci.FailOn = None,
+    junit: ci.Junit = None,
+    sarif: ci.Sarif = None,
+    github: ci.Github = False,
     judge: judge_cli.Judges = None,
     judge_model: judge_cli.Models = None,
     judge_base_url: judge_cli.BaseUrl = None,
@@ -141,6 +153,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    attacks: attacks_cli.Attacks = None,
+    attacker_model: attacks_cli.Model = None,
+    attacker_base_url: attacks_cli.BaseUrl = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run (default runs/SUITE-MODEL-DIGEST).")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor write the response cache.")] = False,
     retry_errors: Annotated[
@@ -164,7 +179,7 @@ def run(
 
     if truncated not in (None, "error", "judge"):
         raise UsageError(f"--truncated {truncated!r}: error or judge")
-    options = parse_options([*(option or []), *([f"domains={domain}"] if domain is not None else [])])
+    options = parse_options(intellagent_cli.named(option, domain))
     if max_context is not None:
         options["max_context"] = str(max_context)
     wish = Wish(
@@ -190,8 +205,12 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        pressure=attacks_cli.pressure(
+            attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
+        ),
     )  # fmt: skip
-    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
+    outlets = ci.Outlets(junit, sarif, github)
+    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), outlets, dry_run, json_))
 
 
 @app.command()
@@ -199,7 +218,8 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
-    domain: Domains = None,
+    domain: intellagent_cli.Domain = None,
+    attacks: attacks_cli.Attacks = None,
     json_: Json = False,
 ) -> None:
     """Prove a suite: the oracle that breaks what it can must be caught every time, the one that keeps to it never.
@@ -212,8 +232,8 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    named = [f"domains={domain}"] if domain is not None else []
-    scenarios = suites.build(suite, suites.parse_options([*(option or []), *named]), data)
+    options = suites.parse_options(intellagent_cli.named(option, domain))
+    scenarios = attacks_cli.pressed(suites.build(suite, options, data), attacks)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")
@@ -240,10 +260,10 @@ def report(
     typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:
+def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
     import asyncio
 
-    from evalkit.core.types import Metric
+    from evalkit.engine import gated
     from evalkit.engine.gates import Gate
     from evalkit.engine.prepare import prepare
     from evalkit.engine.run import plan
@@ -272,18 +292,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     else:
         typer.echo(terminal.table(document))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
-    if stopped == "interrupted":
-        say("interrupted: the same command goes on from here")
-        return INTERRUPTED
-    if document["error_share"] > max_errors:
-        say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+    result = gated.run(path, document, gates, max_errors, stopped)
+    code = ci.settle(result, outlets)
+    if code == ERRORS:
         say(console.an_error(path))
-        return ERRORS
-    metrics = [Metric.model_validate(m) for m in document["metrics"]]
-    failed = [f for f in (gate.failed(metrics) for gate in gates) if f]
-    for text in failed:
-        say(f"gate failed: {text}")
-    return GATE if failed else 0
+    return code
 
 
 def print_json(document: Any) -> None:

@@ -8,6 +8,11 @@ import typer
 from evalkit.cli.policies import BaseUrl, Json, Model, NoCache, Price, Seed
 from evalkit.core.errors import UsageError
 
+Domain = Annotated[
+    str | None,
+    typer.Option("--domain", help="Short for --option domains=...: travel, tau2:CHECKOUT#airline, tau:CHECKOUT, all."),
+]
+
 
 def add_to(generate: typer.Typer) -> None:
     """Add the command to `evalkit generate`."""
@@ -64,3 +69,8 @@ def generate_intellagent(
     if json_:
         counts = {"n": len(found), "reworded": taken, "rejected": rejected}
         print_json({"out": str(out), **counts, "notes": lines})
+
+
+def named(options: list[str] | None, domain: str | None) -> list[str]:
+    """The options of the suite, with the domain that `--domain` names."""
+    return [*(options or []), *([f"domains={domain}"] if domain is not None else [])]

@@ -74,14 +74,9 @@ class _Task(rows.Row):
     user_tools: list[Any] | None = None
 
 
-class _Kwargs(rows.Row):
-    name: str
-    arguments: dict[str, Any] = Field(default_factory=dict, alias="kwargs")
-
-
 class _Old(rows.Row):
     instruction: str
-    actions: list[_Kwargs] = Field(default_factory=list)
+    actions: list[_Action] = Field(default_factory=list)
     outputs: list[str] = Field(default_factory=list)
 
 
@@ -141,13 +136,19 @@ def _told(said: str | Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _old(raw: Mapping[str, Any], identity: str, place: str) -> Task:
-    task = rows.record(_Old, dict(raw), place)
+    actions = [_renamed(a) for a in raw.get("actions") or ()]
+    task = rows.record(_Old, {**raw, "actions": actions}, place)
     return Task(
         id=identity,
         wants=" ".join(task.instruction.split()),
         actions=tuple(Action(name=a.name, args=a.arguments) for a in task.actions),
         told=tuple(task.outputs),
     )
+
+
+def _renamed(action: Any) -> Any:
+    """tau-bench calls the arguments `kwargs`."""
+    return {**action, "arguments": action.get("kwargs", {})} if isinstance(action, dict) else action
 
 
 def _recorded(checkout: Checkout) -> Iterator[Task]:
