@@ -19,6 +19,7 @@ from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import export as export_cli
 from evalkit.cli import guard as guard_cli
 from evalkit.cli import guarded as guarded_cli
+from evalkit.cli import intellagent as intellagent_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
@@ -58,7 +59,7 @@ for part in (
     train,
 ):
     part.add_to(app)
-for part in (copriva_cli, policyguard_cli, rules_cli):
+for part in (copriva_cli, intellagent_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
 
@@ -117,6 +118,7 @@ def run(
     ] = None,
     data: Data = None,
     option: Options = None,
+    domain: intellagent_cli.Domain = None,
     max_context: Annotated[int | None, typer.Option(help="Longest document in tokens (estimated).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Play so many scenarios, stratified and seeded.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Ask every scenario so many times.")] = 1,
@@ -187,7 +189,7 @@ def run(
 
     if truncated not in (None, "error", "judge"):
         raise UsageError(f"--truncated {truncated!r}: error or judge")
-    options = parse_options(option or [])
+    options = parse_options(intellagent_cli.named(option, domain))
     if max_context is not None:
         options["max_context"] = str(max_context)
     wish = Wish(
@@ -227,6 +229,7 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
+    domain: intellagent_cli.Domain = None,
     attacks: attacks_cli.Attacks = None,
     json_: Json = False,
 ) -> None:
@@ -240,7 +243,8 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    scenarios = attacks_cli.pressed(suites.build(suite, suites.parse_options(option or []), data), attacks)
+    options = suites.parse_options(intellagent_cli.named(option, domain))
+    scenarios = attacks_cli.pressed(suites.build(suite, options, data), attacks)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")

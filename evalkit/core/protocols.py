@@ -23,7 +23,8 @@ class Target(Protocol):
     Optional, looked up with getattr: `concurrency: int` (calls worth having in flight; default 32),
     `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers), `fingerprint:
     str` (of what answers, where the name does not tell: the source of own code, the weights in a folder), `watch:
-    Watch` (of a guarded target: has the calls of tools in a dialogue looked at).
+    Watch` (of a guarded target: has the calls of tools in a dialogue looked at), `plays: tuple[str, ...]` (the kinds of
+    suites, by their `metrics`, that it is for; default: any).
     """
 
     @property

@@ -19,7 +19,7 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen, pressing, stage
+from evalkit.engine import chosen, pressing, stage, suited
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.fitting import fitted
@@ -85,6 +85,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         asked = _revising(asked, wish, suite)
     priced = wish.budget.cost is not None
     user = stage.player("--user-model", wish.user_model, wish.user_target, priced, wish.cache)
+    suited.check(target, scenarios, user)
     dialogues = stage.staged(scenarios, user)
     if dialogues is not None:
         asked = stage.tooled(asked, target, scenarios)
