@@ -14,7 +14,7 @@ from evalkit.benchmarks.policyguard.sites import Element
 from evalkit.benchmarks.policyguard.templates import BACK, GOTO, SCROLL, STOP, Step, Template
 from evalkit.benchmarks.policyguard.wording import object_of
 
-_LEFT_OUT = frozenset("a an the of for to with on in its".split())
+_LEFT_OUT = frozenset(["a", "an", "the", "of", "for", "to", "with", "on", "in", "its"])
 _OTHERS = {GOTO: "open_page", BACK: "go_back", SCROLL: "scroll", STOP: "finish"}
 _FAILURES = (
     "failed",
