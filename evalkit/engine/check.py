@@ -8,12 +8,15 @@ have oracles of their own (engine/checkdetection.py, engine/checkdialogue.py).
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evalkit.benchmarks.attacks import PLAIN
+from evalkit.benchmarks.rewriting import REWRITE, question_of
 from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions, Trajectory, Verdict
 from evalkit.engine import checkdetection, checkdialogue
 from evalkit.engine.play import assess, play
 from evalkit.engine.summary import BENIGN
+from evalkit.engine.turns import Turns
 from evalkit.targets import spec as targets
 
 
@@ -41,8 +44,9 @@ async def check(scenarios: ScenarioSet, judges: Sequence[Judge]) -> tuple[int, l
     n = 0
     for scenario in scenarios.read():
         n += 1
+        findings += [Finding(scenario.id, "none", what) for what in _asks_else(scenario)]
         for oracle in oracles:
-            trajectory = await play(oracle, scenario, scenarios.contexts, 0, run_spec)
+            trajectory = await play(oracle, scenario, scenarios.contexts, 0, run_spec, dialogues=Turns())
             verdicts = await assess(judges, scenario, trajectory, scenarios.contexts)
             told = oracle.name == "scripted/tells-all"
             findings += [
@@ -69,3 +73,16 @@ def _wrong(scenario: Scenario, trajectory: Trajectory, verdicts: Sequence[Verdic
     missing = [f.id for f in scenario.secrets if f.id not in judged]
     if missing:
         yield f"no verdict on {', '.join(missing)}"
+
+
+def _asks_else(scenario: Scenario) -> Iterator[str]:
+    """A rewritten request has to be the same question still."""
+    if scenario.tags.get(REWRITE, PLAIN) == PLAIN:
+        return
+    try:
+        found = question_of(scenario)
+    except ValueError as e:
+        yield f"its question cannot be read back: {e}"
+        return
+    if scenario.question and found != scenario.question:
+        yield f"asks {found[:80]!r}, not {scenario.question[:80]!r}"

@@ -8,13 +8,22 @@ from typing import Any
 
 from evalkit.core.errors import unknown
 from evalkit.core.types import Scenario
-from evalkit.engine import detections, outcomes, summary
+from evalkit.engine import detections, outcomes, pressed, summary
 from evalkit.engine.detections import Detections
-from evalkit.engine.outcomes import Outcomes
+from evalkit.engine.pressed import PressedAnswers, PressedOutcomes
 from evalkit.engine.summary import Summary
 
-MEASURES: dict[str, type[Summary]] = {"answers": Summary, "detection": Detections, "dialogue": Outcomes}
-_ABOUT = {"answers": summary.ABOUT, "detection": detections.ABOUT, "dialogue": outcomes.ABOUT}
+MEASURES: dict[str, type[Summary]] = {
+    "answers": PressedAnswers,
+    "detection": Detections,
+    "dialogue": PressedOutcomes,
+}
+_ABOUT = {
+    "answers": summary.ABOUT,
+    "detection": detections.ABOUT,
+    "dialogue": outcomes.ABOUT,
+    "pressed": pressed.ABOUT,
+}
 ABOUT: dict[str, str] = {name: text for about in _ABOUT.values() for name, text in about.items()}
 """Every metric of any suite, and what it is."""
 

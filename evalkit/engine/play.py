@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from evalkit.core.errors import EvalkitError, JudgeError, TargetError
+from evalkit.core.errors import EvalkitError, JudgeError, TargetError, UsageError
 from evalkit.core.protocols import Judge, Target
 from evalkit.core.types import (
     Context,
@@ -59,6 +59,11 @@ def is_dialogue(scenario: Scenario) -> bool:
     return scenario.world is not None and "user" in scenario.world and "checklist" in scenario.world
 
 
+def takes_turns(scenario: Scenario) -> bool:
+    """Whether an attack says what the user says after the first answer (benchmarks/rewriting.py)."""
+    return scenario.world is not None and "turns" in scenario.world and "user" not in scenario.world
+
+
 async def play(
     target: Target,
     scenario: Scenario,
@@ -72,7 +77,10 @@ async def play(
     """Ask once, or have the dialogue; what goes wrong is a failure in the trajectory. Only `EvalkitError` passes: it
     ends the run.
     """
-    if dialogues is not None and is_dialogue(scenario):
+    turns = takes_turns(scenario)
+    if turns and dialogues is None:  # the first turn alone would be another, milder test
+        raise UsageError(f"scenario {scenario.id!r} is an attack of several turns, and nothing here plays it")
+    if dialogues is not None and (turns or is_dialogue(scenario)):
         return await dialogues.play(target, scenario, contexts, epoch, spec, price, estimate)
     params = dict(spec.params)
     if spec.epochs > 1:

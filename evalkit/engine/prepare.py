@@ -25,11 +25,12 @@ from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen, stage
+from evalkit.engine import chosen, pressing, stage
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.fitting import fitted
 from evalkit.engine.play import Price
+from evalkit.engine.pressing import Pressure
 from evalkit.engine.run import Budget, Run
 from evalkit.targets import spec as targets
 from evalkit.targets import wrap
@@ -47,6 +48,8 @@ class Wish:
 
     suite: str
     model: str
+    made: Target | None = None
+    """The target itself, where it was given as an object; `model` is then its name."""
     data: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Wish:
     user_model: str | None = None
     """Plays the user in dialogues; None: the offline user."""
     user_target: TargetOptions = TargetOptions()
+    pressure: Pressure = Pressure()
 
 
 def prepare(wish: Wish) -> tuple[Run, Path]:
@@ -73,7 +77,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         raise UsageError(f"--model {wish.model!r}: not UTF-8 text")
     suite = suites.load(wish.suite)  # a wrong suite is said before a model is loaded
     bench = _bench(suite, wish)
-    target = targets.resolve(wish.model, wish.target)
+    target = wish.made or targets.resolve(wish.model, wish.target)
     scenarios, content_digest = _scenarios(wish, target)
     target, learnt = fitted(target, wish.suite, wish.options, wish.data)
     judges = bench.judges
@@ -82,12 +86,15 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
     asked = _prompted(_wrapped(target, wish, concurrency), target, scenarios)
     if wish.revise:
         asked = _revising(asked, wish, suite)
-    user = _user(wish)
+    priced = wish.budget.cost is not None
+    user = stage.player("--user-model", wish.user_model, wish.user_target, priced, wish.cache)
     dialogues = stage.staged(scenarios, user)
     if dialogues is not None:
         asked = stage.tooled(asked, target, scenarios)
-        if wish.revise:
-            raise UsageError("--revise: an answer in a dialogue cannot be taken back")
+    attacker = stage.player("--attacker-model", wish.pressure.model, wish.pressure.target, priced, wish.cache)
+    turns = pressing.staged(scenarios, attacker, wish.pressure, wish.data)
+    if wish.revise and (dialogues or turns):
+        raise UsageError("--revise: an answer in a dialogue cannot be taken back")
     if wish.budget.cost is not None and wish.price is None and not wish.model.startswith("litellm/"):
         raise UsageError(f"--max-cost: no price is known for {wish.model!r}; give one with --price IN,OUT")
     spec = RunSpec(
@@ -97,7 +104,11 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         model=asked.name,
         params=params,
         judges=composed(judges).versions(),
-        options={**scenarios.options, **(stage.played_by(user) if dialogues is not None else {})},
+        options={
+            **scenarios.options,
+            **(stage.played_by(user) if dialogues is not None else {}),
+            **pressing.played_by(attacker),
+        },
         fingerprint=getattr(asked if isinstance(asked, (Revising, Asking)) else target, "fingerprint", None),
         seed=wish.seed,
         limit=wish.limit,
@@ -116,7 +127,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         manifest=_manifest(spec, wish, scenarios),
         notes=[*scenarios.notes, *learnt, *_under_load(asked, concurrency)],
         metrics=scenarios.suite.metrics,
-        dialogues=dialogues,
+        dialogues=dialogues or turns,
         concurrency=concurrency,
         budget=wish.budget,
         price=wish.price,
@@ -218,22 +229,6 @@ def _bench(suite: Suite, wish: Wish) -> Bench:
     return bench
 
 
-def _user(wish: Wish) -> Target | None:
-    """The model that plays the user, within limits, with retries and the cache."""
-    if wish.user_model is None:
-        return None
-    target = targets.resolve(wish.user_model, wish.user_target)
-    if getattr(target, "select", None) is not None or wish.user_model.startswith("scripted/"):
-        raise UsageError(f"--user-model {wish.user_model}: a model is needed to play the user")
-    if wish.budget.cost is not None and not wish.user_model.startswith("litellm/"):
-        raise UsageError(
-            f"--max-cost: no price is known for the user model {wish.user_model!r}; --max-tokens counts both"
-        )
-    concurrency = wish.user_target.concurrency or getattr(target, "concurrency", None) or 32
-    limited = wrap.Limited(target, concurrency=concurrency, retries=wish.user_target.retries)
-    return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
-
-
 def _revising(target: Target, wish: Wish, suite: Suite) -> Target:
     if getattr(target, "select", None) is not None:
         raise UsageError(f"--revise: recorded answers ({wish.model}) cannot be asked again")
@@ -277,10 +272,11 @@ def _scenarios(wish: Wish, target: Target) -> tuple[ScenarioSet, str]:
             )
         note = f"{len(recorded)} of {whole} scenarios have a recorded answer; the others are left out"
         built = _kept(built.only(recorded, note))
-        built = ScenarioSet(
-            built.suite, built.read, built.contexts, built.options, (*built.notes, *getattr(target, "report", list)())
-        )
-    return (_kept(built.sample(wish.limit, wish.seed)) if wish.limit is not None else built), content_digest
+        built = replace(built, notes=(*built.notes, *getattr(target, "report", list)()))
+    if wish.limit is not None:
+        built = _kept(built.sample(wish.limit, wish.seed))
+    pressed, content_digest = pressing.pressed(built, wish.pressure, wish.seed, content_digest, target)
+    return _kept(pressed), content_digest
 
 
 def _kept(scenarios: ScenarioSet) -> ScenarioSet:

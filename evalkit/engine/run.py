@@ -17,7 +17,7 @@ from evalkit.core.types import Context, RunSpec, Scenario, render
 from evalkit.engine import measures, store
 from evalkit.engine.compose import composed
 from evalkit.engine.corrected import applied
-from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, is_dialogue, play
+from evalkit.engine.play import CHARACTERS_PER_TOKEN, Player, Price, assess, is_dialogue, play, takes_turns
 from evalkit.engine.store import Key, RunFolder
 from evalkit.engine.summary import Summary
 
@@ -221,7 +221,7 @@ def plan(
     calls = characters = judge_calls = 0
     asked = composed(judges)
     for scenario in read():
-        answers = spec.epochs * each * (_steps(scenario, spec) if is_dialogue(scenario) else 1)
+        answers = spec.epochs * each * _steps(scenario, spec)
         calls += answers
         characters += answers * sum(len(m.content) for m in render(scenario, contexts))
         for judge in asked.of(scenario):
@@ -234,8 +234,13 @@ def plan(
 
 
 def _steps(scenario: Scenario, spec: RunSpec) -> int:
-    """About how many answers a dialogue takes: those of the event's own plan, and those of a model user."""
-    plan = (scenario.world or {}).get("gold", ())
+    """How many answers a scenario takes; a dialogue about those of the event's own plan, and those of a model user."""
+    world = scenario.world or {}
+    if takes_turns(scenario):
+        return 1 + len(world["turns"]) + 2 * int(world.get("rounds", 0))  # an attacker model is asked too
+    if not is_dialogue(scenario):
+        return 1
+    plan = world.get("gold", ())
     users = len(plan) if spec.options.get("user", "offline") != "offline" else 0
     return sum(1 + bool(turn.get("calls")) for turn in plan) + users
 

@@ -5,15 +5,19 @@ Names and checks things; plays no dialogue and asks no model.
 
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 
 from evalkit.benchmarks.intellagent import event_of
 from evalkit.benchmarks.suites import ScenarioSet
 from evalkit.core.errors import MissingDependency, UsageError
 from evalkit.core.protocols import Target
+from evalkit.core.types import TargetOptions
 from evalkit.engine.conversation import Limits
 from evalkit.engine.dialog import Dialogues
 from evalkit.engine.play import is_dialogue
 from evalkit.engine.users import OFFLINE, check_template
+from evalkit.targets import spec as targets
+from evalkit.targets import wrap
 from evalkit.targets.jsontools import JsonTools
 
 USER = "user"
@@ -34,6 +38,23 @@ def staged(scenarios: ScenarioSet, user: Target | None = None) -> Dialogues | No
     for scenario in events.values():
         made.domain(event_of(scenario))
     return made
+
+
+def player(option: str, model: str | None, options: TargetOptions, priced: bool, cache: Path | None) -> Target | None:
+    """The model that plays the user or an attacker, within limits, with retries and the cache.
+
+    `priced`: the run has a budget of money, and no price is known for a second model.
+    """
+    if model is None:
+        return None
+    target = targets.resolve(model, options)
+    if getattr(target, "select", None) is not None or model.startswith("scripted/"):
+        raise UsageError(f"{option} {model}: a model is needed to play that part")
+    if priced and not model.startswith("litellm/"):
+        raise UsageError(f"--max-cost: no price is known for {option} {model!r}; --max-tokens counts both")
+    concurrency = options.concurrency or getattr(target, "concurrency", None) or 32
+    limited = wrap.Limited(target, concurrency=concurrency, retries=options.retries)
+    return wrap.Cached(limited, cache) if cache is not None and limited.cacheable else limited
 
 
 def limits(options: Mapping[str, str]) -> Limits:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.core.types import Metric
+from evalkit.reports import pressure
 from evalkit.reports.numbers import NONE, interval, percent
 from evalkit.reports.tables import (
     ASIDES,
@@ -52,9 +53,10 @@ def table(summary: Mapping[str, Any]) -> str:
     run, s = Run("", summary), summary
     head = f"{s['suite']} {s.get('suite_version', '')}  {plain(s['model'])}".strip()
     lines = [*wrapped(head), "", _head("", "rate")]
-    lines += [_line(label(n), run.metric(n)) for n in run.names() if seen(run.metric(n))]
+    lines += [_line(label(n), run.metric(n)) for n in pressure.beside(run.names()) if seen(run.metric(n))]
     for key in ON_TERMINAL:
         lines += _by(run, key)
+    lines += pressure.lines(run)
     lines += _first(summary)
     lines += ["", *wrapped(f"dialogues: {s['n']:,} of {s['planned']:,}{_why(run)}; errors: {errors(s)}")]
     for key, what in ASIDES.items():

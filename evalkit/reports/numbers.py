@@ -17,6 +17,10 @@ UNITS = {
 """What is no share of anything."""
 
 
+DIFFERENCES = frozenset({"attack_success_rise"})
+"""Shares less shares: they may be below 0."""
+
+
 def percent(value: float | None) -> str:
     """One decimal. What is not quite 0 or 1 is not shown as 0 or 1."""
     if value is None:
@@ -45,7 +49,7 @@ def interval(metric: Metric) -> str:
 
 def is_share(name: str) -> bool:
     """Whether 0 to 1 is the whole range, so that an interval can be drawn in it."""
-    return name not in UNITS
+    return name not in UNITS and name not in DIFFERENCES
 
 
 def decimal(value: float, name: str = "") -> str:

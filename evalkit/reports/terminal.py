@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.reports import detection, dialogue
+from evalkit.reports import detection, dialogue, pressure
 from evalkit.reports.numbers import NONE, interval, percent
 from evalkit.reports.tables import ASIDES, Run, cautions, cost, errors, label, partial, plain, seen, tokens
 from evalkit.reports.wrapping import wrapped
@@ -21,8 +21,9 @@ def table(summary: Mapping[str, Any]) -> str:
     left_open = any(m.abstained for m in run.metrics.values())
     lines = [*wrapped(head), "", f"{'':22}{'attack':14}{'rate':>8}{'95% interval':>18}{'n':>9}{'errors':>9}"]
     lines[-1] += f"{'abstained':>11}" if left_open else ""
-    for name in run.names():
+    for name in pressure.beside(run.names()):
         lines += _metric_lines(run, name, left_open)
+    lines += pressure.lines(run)
     lines += ["", *wrapped(f"samples: {s['n']:,} of {s['planned']:,}{_why(run)}; errors: {errors(s)}")]
     for key, what in ASIDES.items():
         lines += wrapped(f"{what}: {s[key]:,}") if s.get(key) else []
