@@ -11,8 +11,8 @@ from evalkit.guardrails.programs import ROLES, USED
 from evalkit.guardrails.texts import quote_spans, read_step
 
 KINDS = frozenset({
-    "button", "link", "tab", "checkbox", "field", "list", "text", "choice", "menu", "entry", "menuitem", "switch", "page",
-    "combobox", "textbox", "searchbox", "spinbutton", "listbox", "radio", "tool", "function", "command", "with",
+    "button", "link", "tab", "checkbox", "field", "list", "text", "choice", "menu", "entry", "menuitem", "switch",
+    "page", "combobox", "textbox", "searchbox", "spinbutton", "listbox", "radio", "tool", "function", "command", "with",
 })  # fmt: skip
 """What a quoted name may be the name of; "with": a name that begins with it."""
 
