@@ -29,6 +29,10 @@ perf-dialogues:  ## 500 scripted dialogues: CPU and wall seconds, and what langg
 	$(PY) tests/perf/dialogues.py
 measure-taubench:  ## verdicts on recorded tau-bench dialogues next to their rewards
 	$(PY) tests/judges/measure_taubench.py
+perf-guardrail:  ## milliseconds of a check by the trained guardrail, by stage; accuracy beside it
+	$(PY) tests/perf/guardrail.py
+measure-guardrail:  ## the trained guardrail on published sets it has not seen, beside baselines
+	$(PY) -m tests.guardrails.measure_guardrail
 perf-graph:  ## 200 policies to a graph, 1,000 sets, picture and GraphML; prints seconds
 	$(PY) -m tests.perf.graph_speed
 measure-policies:  ## recall and precision of the offline extraction of policies on annotated documents
