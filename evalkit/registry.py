@@ -20,6 +20,7 @@ TARGETS = {
     "smollm2": "evalkit.targets.local:make_embedded",
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
+    "recorded": "evalkit.engine.recorded:make",
     "python": "evalkit.targets.scripted:make_python",
     "langgraph": "evalkit.targets.agent:make",
     "rules": "evalkit.targets.detectors:make_rules",
@@ -46,6 +47,8 @@ GENERATORS = {
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {
+    "disclosure": "evalkit.guardrails.disclosure:make",  # tells(policy, answer, context), for non-disclosure policies
+    "precedents": "evalkit.guardrails.precedents:make",  # the default with the store of $EVALKIT_PRECEDENTS
     "default": "evalkit.guardrails.loading:load",
     "small": "evalkit.guardrails.loading:small",
     "linear": "evalkit.guardrails.loading:by_words",
