@@ -5,6 +5,7 @@ Every line of a model or a document stands behind a bar (quoted.py), so that non
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from evalkit.core.decision import Guarded
 from evalkit.core.types import CONTEXT_SLOT, Context, Evidence, Message, Record, Verdict
 from evalkit.reports.quoted import barred, inert
 from evalkit.reports.wrapping import wrapped
@@ -33,6 +34,7 @@ def sample(record: Record, context: Context | None, *, full: bool = False, colou
         lines += ["", *_message(message, _spans(record.verdicts, number, message), None, full)]
     if trajectory.reasoning:
         lines += ["", "reasoning", *_barred(_cut(trajectory.reasoning, full))]
+    lines += ["", "--- the guardrail ---", *_guarded(trajectory.guarded)] if trajectory.guarded else []
     lines += ["", "--- the verdicts ---", *_verdicts(record.verdicts)]
     text = "\n".join(lines)
     return text.replace(OPEN, OPEN + _RED).replace(CLOSE, _OFF + CLOSE) if colour else text
@@ -107,6 +109,20 @@ def _facts(record: Record) -> list[str]:
         for fact in facts:
             lines += _ours(f"{word}: {fact.about} ({fact.id})")
     return lines
+
+
+def _guarded(decisions: Sequence[Guarded]) -> Iterator[str]:
+    """Each decision, and what it kept from the user: no judge has read that."""
+    for g in decisions:
+        d = g.decision
+        sure = f", probability {d.probability:.2f}" if d.probability is not None else ""
+        failed = ", failed: decided by its fail mode" if d.failed else ""
+        yield from _ours(f"{d.action:14} {g.hook}  {d.policy_id or ''}  by {d.guardrail}{sure}{failed}")
+        if d.reason:
+            yield from _barred(d.reason)
+        if g.withheld is not None:
+            yield "withheld:"
+            yield from _message(g.withheld, (), None, full=False)
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:

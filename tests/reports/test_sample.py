@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core.decision import Decision, Guarded
 from evalkit.core.types import Context, Evidence, Failure, Message, Policy, Record, Scenario, Trajectory, Verdict
 from evalkit.reports.sample import CLOSE, FOLDED, OPEN, marked, sample
 
@@ -53,6 +54,17 @@ def test_a_long_message_is_folded_but_not_where_evidence_is():
 def test_a_failure_is_said_with_its_boundary():
     lost = record(messages=(), failure=Failure(kind="timeout", message="no answer in time"))
     assert "no answer: timeout (target): no answer in time" in sample(lost, None)
+
+
+def test_what_a_guardrail_decided_and_withheld_is_there():
+    kept = Message(role="assistant", content="It is sesame.\n::error::pwned")
+    decision = Decision(guardrail="small", action="block", policy_id="p", probability=0.97, reason="tells it")
+    guarded = (Guarded(hook="output", message=0, decision=decision, withheld=kept),)
+    text = sample(record("I cannot say.", guarded=guarded), None)
+    assert "block          output  p  by small, probability 0.97" in text
+    assert "withheld:\nassistant\n│ It is sesame.\n│ ::error::pwned" in text
+    failed = Guarded(hook="tool_call", decision=Decision(guardrail="small", action="block", failed=True))
+    assert "by small, failed: decided by its fail mode" in sample(record(guarded=(failed,)), None)
 
 
 @pytest.mark.parametrize("colour", [False, True])
