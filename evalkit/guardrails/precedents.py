@@ -25,7 +25,7 @@ from pydantic import Field
 from evalkit import content, registry
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Decision, Model
-from evalkit.guardrails.precedent import Precedent, Store, read
+from evalkit.guardrails.precedent import Precedent, Store, read, today
 from evalkit.guardrails.retrieval import Index, Near, Vector
 from evalkit.guardrails.weights import sigmoid
 
@@ -116,7 +116,7 @@ class WithPrecedents:
     store: Store
     pooling: Pooling = field(default_factory=Pooling)
     vector: Vector | None = None
-    today: Callable[[], date] = date.today
+    today: Callable[[], date] = today
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -156,10 +156,10 @@ class WithPrecedents:
 
     def _index(self) -> Index:
         """The precedents that count today; made anew when the day changes, since precedents expire."""
-        today = self.today()
+        day = self.today()
         with self._lock:
-            if self._made is None or self._made[0] != today:
-                self._made = (today, Index(self.store.active(today), self.vector))
+            if self._made is None or self._made[0] != day:
+                self._made = (day, Index(self.store.active(day), self.vector))
             return self._made[1]
 
     def _score(self, precedent: Precedent) -> float:
