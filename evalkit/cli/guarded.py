@@ -33,14 +33,9 @@ Act = Annotated[
 
 def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardWish | None":
     """The options as what the engine takes."""
-    from evalkit.engine.guarding import GuardWish
+    from evalkit.engine.guarding import guard_wish
 
-    if name is not None:
-        return GuardWish(name, policies, action)
-    for option, value in (("--policies", policies), ("--guard-action", action)):
-        if value is not None:
-            raise UsageError(f"{option} {value}: which guardrail keeps to it? Name one with --guardrail")
-    return None
+    return guard_wish(name, policies, action)
 
 
 @dataclass(frozen=True)
