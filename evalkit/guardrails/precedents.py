@@ -150,7 +150,7 @@ class WithPrecedents:
         base = self.scorer.score(policy, steps)
         near = self._index().find(policy, steps, self.pooling.k, policy_id=policy_id)
         n, votes, residual = self.pooling.said(near, [self._score(p.precedent) for p in near])
-        probability = round(sigmoid(self.pooling.odds(_odds(base), n, votes, residual)), 4)
+        probability = round(sigmoid(self.pooling.odds(log_odds(base), n, votes, residual)), 4)
         cited = _cited(near, self.pooling.weights(near), probability >= self.threshold)
         return Assessed(probability, tuple(c.precedent.id for c in cited), _reason(cited, base, probability), base)
 
@@ -285,7 +285,8 @@ def meaning() -> Vector | None:
     return vector
 
 
-def _odds(p: float) -> float:
+def log_odds(p: float) -> float:
+    """Of a probability, which is kept from 0 and 1."""
     p = min(max(p, EDGE), 1 - EDGE)
     return math.log(p / (1 - p))
 
