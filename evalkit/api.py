@@ -106,6 +106,9 @@ def run(
     max_tokens: int | None = None,
     max_time: str | None = None,
     revise: bool = False,
+    guardrail: str | None = None,
+    policies: Path | str | None = None,
+    guard_action: str | None = None,
     retry_errors: bool = False,
     cache: bool = True,
     out: Path | str | None = None,
@@ -118,6 +121,7 @@ def run(
     done and raises KeyboardInterrupt.
     """
     from evalkit.engine.chosen import JudgeWish
+    from evalkit.engine.guarding import guard_wish
     from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_seconds
     from evalkit.engine.run import Budget
 
@@ -142,6 +146,7 @@ def run(
         out=Path(out) if out is not None else None,
         judging=JudgeWish(tuple(judges), tuple(judge_models), TargetOptions(judge_base_url, timeout, None, retries)),
         revise=revise,
+        guard=guard_wish(guardrail, None if policies is None else Path(policies), guard_action),
     )
     return _played(wish, Path(runs))
 
