@@ -16,7 +16,7 @@ from evalkit.core.types import Evidence, Message
 from evalkit.guardrails.actions import act_at, protected, withheld
 from evalkit.guardrails.failing import fail_mode
 from evalkit.guardrails.hybrid import Failed, Job, Said
-from evalkit.guardrails.pieces import Piece, pieces_of, read_result
+from evalkit.guardrails.pieces import Piece, pieces_of, read_result, readable
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.redact import cut
 from evalkit.guardrails.ruling import Act, Finding, Ruling, Stage, decision, gravest
@@ -98,8 +98,7 @@ class Session:
         calls: list[tuple[Finding, ...]] = []
         kept: list[Piece] = []
         for piece in pieces_of(event, place, self._tools):
-            look = self._look(piece)
-            found = self._broken(piece, look)
+            look, found = self._by_rules(piece)
             slow = self._guard.slow(piece)
             self._guard.consult(piece, look is not None)
             if slow:
@@ -159,6 +158,22 @@ class Session:
             self._watch.take_result(look)
         else:
             self._watch.take(look, None if piece.call is None else piece.made.id)
+
+    def _by_rules(self, piece: Piece) -> tuple[Look | None, list[Finding]]:
+        """What the rules say; where they break on what they read, no rule has said anything."""
+        try:
+            look = self._look(piece)
+            found = self._broken(piece, look)
+        except Exception as e:  # noqa: BLE001  the guardrail boundary
+            look, found = None, self._unruled(piece, f"the rules could not be applied: {type(e).__name__}")
+        if piece.call is not None and self._guard.ruled and not readable(piece.made.arguments):
+            found += self._unruled(piece, "its arguments are not one JSON object that everybody reads alike")
+        return look, found
+
+    def _unruled(self, piece: Piece, reason: str) -> list[Finding]:
+        """The rules have said nothing of it."""
+        said = [self._finding(piece, p, Failed(reason)) for p in self._guard.ruled if piece.concerns(p)]
+        return [f for f in said if f is not None]
 
     def _broken(self, piece: Piece, look: Look | None) -> list[Finding]:
         found = []
