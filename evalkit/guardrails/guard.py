@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import EvalkitError, UsageError
 from evalkit.core.monitor import Program, compile_rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Decision, Message, digest
@@ -98,6 +98,16 @@ class Guard:
     ) -> Session:  # fmt: skip
         """A conversation. `ContentError` where a rule names a value that the world does not have."""
         return Session(self, trace, context, world)
+
+    def warm(self) -> "Guard":
+        """Load its scorers, so that the first event does not wait for that. `UsageError` where one cannot score."""
+        try:
+            self.panel.warm([p for p in self.policies.policies if p.rule is None])
+        except EvalkitError:
+            raise
+        except Exception as e:
+            raise UsageError(f"guardrail {self.name!r} cannot score: {type(e).__name__}: {e}") from e
+        return self
 
     def with_policies(self, policies: PolicySet) -> "Guard":
         """The same guard over other policies: scorers, breaker, log and approvals are shared."""

@@ -179,6 +179,22 @@ def test_after_many_failures_the_scorer_is_left_alone_for_a_while(check):
     assert "left alone for a while" in reasons[-1]
 
 
+async def test_requests_that_only_waited_for_their_turn_do_not_switch_the_guard_off():
+    gate = threading.Event()
+
+    class Slow:
+        def score(self, policy, steps):
+            gate.wait(20)
+            return 0.0
+
+    g = guard(POLITE, scorer=Slow(), settings=Settings(budget_ms=150, breaker_failures=50))
+    decisions = await asyncio.gather(*(g.acheck(call("pay")) for _ in range(80)))
+    gate.set()
+    assert all(d.failed and d.action == "block" for d in decisions)
+    assert sum("too busy" in d.reason for d in decisions) >= 70
+    assert not g.panel.breaker.open
+
+
 def test_the_breaker_lets_one_call_try_after_the_pause():
     now = [0.0]
     breaker = Breaker(2, 10, clock=lambda: now[0])
@@ -223,6 +239,22 @@ def test_a_session_remembers_and_a_result_can_be_withheld(check):
     assert ruling.message == result("r", "[withheld by policy polite]")
 
 
+def test_a_scorer_that_has_to_load_something_does_so_before_the_first_event():
+    class Loads:
+        loaded = False
+
+        def score(self, policy, steps):
+            if not self.loaded:
+                time.sleep(0.2)
+                self.loaded = True
+            return 0.0
+
+    cold = guard(POLITE, scorer=Loads(), settings=Settings(budget_ms=100))
+    assert cold.check(said("x")).failed
+    warm = guard(POLITE, scorer=Loads(), settings=Settings(budget_ms=100)).warm()
+    assert not warm.check(said("x")).failed
+
+
 def test_guards_by_name(tmp_path, monkeypatch):
     (tmp_path / "my_scorers.py").write_text(
         "class Fine:\n    def score(self, policy, steps):\n        return 0.0\n\nfine = Fine()\n\n"
@@ -239,5 +271,10 @@ def test_guards_by_name(tmp_path, monkeypatch):
         make_guard("nope", policies)
     with pytest.raises(UsageError, match="has no formal rule"):
         make_guard("rules", policies)
+    (tmp_path / "broken.py").write_text(
+        "class Gone:\n    def score(self, policy, steps):\n        raise OSError('no weights')\n"
+    )
+    with pytest.raises(UsageError, match="guardrail 'broken:Gone' cannot score: OSError: no weights"):
+        make_guard("broken:Gone", policies)
     with pytest.raises(UsageError, match="int has no method score"):
         guard(POLITE, scorer=3)
