@@ -38,7 +38,10 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     policies: Policies,
-    upstream: Annotated[str, typer.Option("--upstream", help="The model's server: http://HOST:PORT/v1")],
+    upstream: Annotated[
+        str | None,
+        typer.Option("--upstream", help="The model's server: http://HOST:PORT/v1; without: gateways ask the guard."),
+    ] = None,
     guardrail: Guardrail = "rules",
     judge_model: JudgeModel = None,
     judge_base_url: JudgeBaseUrl = None,
@@ -56,6 +59,8 @@ def serve(
     otel: Annotated[bool, typer.Option("--otel", help="OpenTelemetry spans, as the OTEL_* variables say.")] = False,
 ) -> None:
     """Serve chat completions behind a guard. OpenAI clients change their base_url, nothing else.
+
+    With or without a model's server, gateways such as LiteLLM ask it over the Generic Guardrail API (docs/adapters.md).
 
     EVALKIT_SERVE_KEY asks clients for a key; EVALKIT_UPSTREAM_KEY takes the place of theirs. Example:
 
@@ -134,8 +139,9 @@ def serving(
     )
 
 
-def app_of(guard: "Guard", upstream: str, how: "Serving", otel: bool = False) -> Any:
+def app_of(guard: "Guard", upstream: str | None, how: "Serving", otel: bool = False) -> Any:
     """The ASGI app with its numbers and spans."""
+    from evalkit.guardrails.generic import Endpoint
     from evalkit.guardrails.metrics import Metrics
     from evalkit.guardrails.proxy import make_app
 
@@ -144,7 +150,9 @@ def app_of(guard: "Guard", upstream: str, how: "Serving", otel: bool = False) ->
         from evalkit.guardrails.tracing import Tracing, configure
 
         tracing = Tracing(configure())
-    return make_app(guard, upstream, how, metrics=Metrics(), tracing=tracing)
+    return make_app(
+        guard, upstream, how, metrics=Metrics(), tracing=tracing, more=lambda g: Endpoint(g, how.key).routes()
+    )
 
 
 async def _serve(app: Any, host: str, port: int) -> int:
@@ -179,13 +187,13 @@ def _listening(host: str, port: int) -> Any:
     return sock
 
 
-def _say_how(guard: "Guard", upstream: str, through: list[str]) -> None:
+def _say_how(guard: "Guard", upstream: str | None, through: list[str]) -> None:
     from evalkit.guardrails.policyset import HOOKS
     from evalkit.guardrails.streaming import mode_of
 
     policies = guard.policies.policies
     rules = sum(p.rule is not None for p in policies)
-    lines = [f"guard {guard.name}: {len(policies)} policies ({rules} formal rules) before {upstream}"]
+    lines = [f"guard {guard.name}: {len(policies)} policies ({rules} formal rules) before {upstream or 'gateways'}"]
     hooks = [f"{hook} {sum(hook in p.hooks for p in policies)}" for hook in HOOKS]
     lines.append(f"policies by hook: {', '.join(hooks)}; streams: {mode_of(guard.policies)}")
     if guard.policies.guard.shadow:
