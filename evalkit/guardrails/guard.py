@@ -148,12 +148,13 @@ class Guard:
         self.ruled = tuple(p for p in self.policies.policies if p.rule is not None)
         self.programs = tuple(self._program(p) for p in self.ruled)
         rest = [p for p in self.policies.policies if p.rule is None]
-        for policy in rest:
-            if self.panel.scorer_of(policy) is None:
-                raise UsageError(
-                    f"policy {policy.id!r} has no formal rule, and guardrail {self.name!r} has nothing that reads "
-                    "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
-                )
+        undecided = [p.id for p in rest if self.panel.scorer_of(p) is None]
+        if undecided:
+            more = f" (and {len(undecided) - 1} others)" if len(undecided) > 1 else ""
+            raise UsageError(
+                f"policy {undecided[0]!r}{more} has no formal rule, and guardrail {self.name!r} has nothing that reads "
+                "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
+            )
         hooks: tuple[Hook, ...] = ("input", "output", "tool_call", "tool_result")
         self._slow = {hook: tuple(p for p in rest if hook in p.hooks) for hook in hooks}
 

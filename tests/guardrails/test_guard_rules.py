@@ -133,6 +133,8 @@ def test_evidence_names_the_earlier_messages_that_decided():
 def test_a_policy_that_nothing_can_decide_is_an_error_at_once():
     with pytest.raises(UsageError, match="policy 'polite' has no formal rule, and guardrail 'rules' has nothing"):
         guard(POLITE)
+    with pytest.raises(UsageError, match=r"policy 'polite' \(and 1 others\)"):
+        guard(POLITE, VERIFY, POLITE.model_copy(update={"id": "kind"}))
 
 
 def test_a_rule_that_names_a_value_the_world_lacks_is_an_error_when_the_conversation_starts():
