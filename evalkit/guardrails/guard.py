@@ -67,7 +67,7 @@ class Guard:
         world: Mapping[str, Any] | None = None,
     ) -> Decision:  # fmt: skip
         """The decision about an event, given what came before. `context`: what the model was shown, where that is not
-        the system, tool and user messages of the trace.
+        what session.py takes from the trace: instructions, results, long messages of users, the last question.
         """
         return self.examine(event, trace, context=context, world=world).decision
 

@@ -33,13 +33,15 @@ class Opinion(NamedTuple):
     spans: tuple[tuple[int, int], ...] = ()
     """Of the answer."""
     precedents: tuple[str, ...] = ()
-    reason: str = ""
+    detail: str = ""
 
 
 class Failed(NamedTuple):
     """No opinion, and why."""
 
     reason: str
+    detail: str = ""
+    """The words of an exception."""
 
 
 Said = Opinion | Failed
@@ -147,7 +149,7 @@ class Panel:
         try:
             return self._ask_scorer(policy, job)
         except Exception as e:  # noqa: BLE001  the guardrail boundary
-            return Failed(_why(e))
+            return Failed(type(e).__name__, _why(e))
 
     def _ask_scorer(self, policy: GuardPolicy, job: Job) -> Opinion:
         scorer = self.scorer_of(policy)
@@ -181,7 +183,7 @@ class Panel:
             return Failed(f"{unsure}, and the judge gave no answer within {job.settings.budget_ms:g} ms")
         except Exception as e:  # noqa: BLE001  the guardrail boundary
             self._judge_breaker.report(False)
-            return Failed(f"{unsure}, and the judge failed: {_why(e)}")
+            return Failed(f"{unsure}, and the judge failed: {type(e).__name__}", _why(e))
         self._judge_breaker.report(True)
         return Opinion(probability, THRESHOLD, "judge", said.spans, said.precedents, f"{unsure}; the judge decided")
 
@@ -233,8 +235,8 @@ def _probability(value: Any) -> float:
 
 
 def _why(error: Exception) -> str:
-    """An error in a log line: no text of a conversation at length, no key."""
-    return redacted(f"{type(error).__name__}: {error}")[:LONGEST_REASON]
+    """An error in short, without keys; it may quote the conversation all the same."""
+    return redacted(str(error))[:LONGEST_REASON]
 
 
 def _all_failed(job: Job, reason: str) -> list[Said]:

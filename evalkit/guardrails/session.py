@@ -25,6 +25,8 @@ from evalkit.guardrails.watch import Broken, Look, Watch
 if TYPE_CHECKING:
     from evalkit.guardrails.guard import Guard
 
+DOCUMENT = 400
+"""Characters from which something that a user says is taken for material, not for a question."""
 Examination = Generator[Job, list[Said], Ruling]
 
 
@@ -197,9 +199,7 @@ class Session:
 
     def _job(self, piece: Piece, slow: tuple[GuardPolicy, ...], kept: list[Piece], started: float) -> Job:
         before = [*self.trace, *(k.message for k in kept)]
-        context = self._context
-        if context is None:
-            context = tuple(m.content for m in self.trace if m.role != "assistant" and m.content)
+        context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
         until = started + settings.budget_ms / 1000
         return Job(slow, steps_of([*before, piece.message]), steps_of(before), piece.words, context, until, settings)
@@ -213,22 +213,21 @@ class Session:
             return Finding(
                 policy.id, piece.hook, "failure", "block" if closed else "allow",
                 shadow=closed and (settings.shadow or policy.action == "log"),
-                failed=True, reason=reason, call=piece.call,
+                failed=True, reason=reason, detail=said.detail, call=piece.call,
             )  # fmt: skip
         threshold = said.threshold if policy.threshold is None or said.stage == "judge" else policy.threshold
         if said.probability < threshold:
             return None
         reason = f"policy {policy.id!r} is broken (probability {said.probability:.2f}): {policy.words}"
-        reason += f"; {said.reason}" if said.reason else ""
         reason += f"; decided as in {', '.join(said.precedents[:3])}" if said.precedents else ""
         return self._made(
             piece, policy, said.stage, reason, probability=said.probability, precedents=said.precedents,
-            spans=said.spans,
+            spans=said.spans, detail=said.detail,
         )  # fmt: skip
 
     def _made(
         self, piece: Piece, policy: GuardPolicy, stage: Stage, reason: str, *, probability: float,
-        precedents: tuple[str, ...] = (), spans: tuple[tuple[int, int], ...] = (),
+        precedents: tuple[str, ...] = (), spans: tuple[tuple[int, int], ...] = (), detail: str = "",
     ) -> Finding:  # fmt: skip
         action: Act = act_at(policy, piece.hook)
         if action == "redact" and not protected(piece.message.content, policy, spans):
@@ -236,7 +235,7 @@ class Session:
         shadow = self._guard.policies.guard.shadow or policy.action == "log"
         return Finding(
             policy.id, piece.hook, stage, action, shadow, probability, piece.evidence(spans), precedents,
-            reason=reason, call=piece.call,
+            reason=reason, detail=detail, call=piece.call,
         )  # fmt: skip
 
     def _approved(self, piece: Piece, found: list[Finding]) -> list[Finding]:
@@ -283,6 +282,20 @@ class Session:
                 return None
             self._take(went, look)
         return went
+
+
+def _shown(trace: Sequence[Message]) -> tuple[str, ...]:
+    """What the model was shown: instructions, results of tools, what users gave it at length; last the question.
+
+    A user's earlier questions are no documents: they would be what the policy is about, more than what answers them.
+    """
+    asked = next((m for m in reversed(trace) if m.role == "user"), None)
+    given = [
+        m.content
+        for m in trace
+        if m is not asked and (m.role in ("system", "tool") or (m.role == "user" and len(m.content) > DOCUMENT))
+    ]
+    return (*filter(None, given), *([asked.content] if asked is not None else []))
 
 
 def _put_together(event: Message, kept: list[Piece], findings: list[Finding]) -> Message | None:

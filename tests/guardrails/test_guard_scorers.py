@@ -125,7 +125,7 @@ def test_a_judge_that_fails_is_no_verdict(check):
 
     found = check(guard(polite(fail="closed"), scorer=Words({"hm": 0.5}), judge=judge), said("hm")).decision
     assert (found.action, found.failed) == ("block", True)
-    assert "the judge failed: ConnectionError: down" in found.reason
+    assert "the judge failed: ConnectionError" in found.reason
 
 
 def test_a_scorer_that_raises_fails_open_for_text_with_a_line_and_closed_for_calls(check, caplog):
@@ -133,8 +133,9 @@ def test_a_scorer_that_raises_fails_open_for_text_with_a_line_and_closed_for_cal
     with caplog.at_level(logging.WARNING, "evalkit.guard"):
         text = check(g, said("x"))
     assert (text.decision.action, text.decision.failed, text.message) == ("allow", True, said("x"))
-    assert "RuntimeError: the model is gone" in caplog.text
-    assert "sk-abcdef" not in caplog.text + text.decision.reason
+    assert "RuntimeError" in caplog.text
+    assert "the model is gone" not in caplog.text + text.decision.reason, "an exception may quote what it was given"
+    assert text.findings[0].detail == "the model is gone; key [key]"
     made = check(g, call("pay"))
     assert (made.decision.action, made.decision.failed, made.message) == ("block", True, None)
     assert check(g, call("get_order")).decision.action == "allow", "a tool that only reads fails open"
@@ -278,3 +279,20 @@ def test_guards_by_name(tmp_path, monkeypatch):
         make_guard("broken:Gone", policies)
     with pytest.raises(UsageError, match="int has no method score"):
         guard(POLITE, scorer=3)
+
+
+def test_the_context_is_what_the_model_was_shown_and_ends_with_the_question(check):
+    seen = []
+
+    class Notes:
+        def tells(self, policy, answer, context):
+            seen.append(tuple(context))
+            return SimpleNamespace(probability=0.0, evidence=())
+
+    document = "All about the launch. " * 40
+    trace = [
+        Message(role="system", content="be kind"), user(document), said("ok"), user("short question"), said("no"),
+        user("And when?"), call("read", "r"), result("r", "a page"),
+    ]  # fmt: skip
+    check(guard(SECRET, disclosure=Notes()), said("x"), trace)
+    assert seen == [("be kind", document, "a page", "And when?")]
