@@ -22,8 +22,9 @@ from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
 from evalkit.engine import calibration, measures
 from evalkit.engine.corrected import ABOUT as CORRECTED
+from evalkit.engine.pressed import ABOUT as PRESSED
 from evalkit.reports import book as books
-from evalkit.reports import detection, dialogue, draw, numbers, section, tables
+from evalkit.reports import detection, dialogue, draw, numbers, pressure, section, tables
 from evalkit.reports.book import Book
 from evalkit.reports.section import Section
 from evalkit.reports.tables import Run
@@ -134,7 +135,7 @@ def bar(metric: Metric) -> dict[str, float] | None:
 def noted(run: Run) -> list[str]:
     """What to know before the numbers of a run are believed."""
     own = detection.warnings if run.detects else dialogue.warnings if run.talks else None
-    return [*tables.cautions(run), *(own(run) if own else ())]
+    return [*tables.cautions(run), *(own(run) if own else ()), *pressure.cautions(run)]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -152,7 +153,8 @@ def _about(runs: Sequence[Run]) -> dict[str, str]:
     """What every metric of such runs is, and every corrected one that there is."""
     kinds = dict.fromkeys(str(r.summary.get("measures", "answers")) for r in runs)
     found = {k: v for kind in kinds for k, v in measures.about(kind).items()}
-    return found | {k: v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}
+    named = {name for r in runs for name in r.names()}
+    return found | {k: v for k, v in {**PRESSED, **CORRECTED}.items() if k in named}
 
 
 def _environment() -> Environment:

@@ -11,7 +11,7 @@ from typing import Any
 from evalkit.benchmarks import suites
 from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import Metric
-from evalkit.reports import charts, detection, dialogue, standing, tables
+from evalkit.reports import charts, detection, dialogue, pressure, standing, tables
 from evalkit.reports.book import Book
 from evalkit.reports.numbers import NONE
 from evalkit.reports.parts import MANY, METRICS
@@ -132,6 +132,16 @@ class Section:
         return pictures(self) if self.drawn else []
 
     @cached_property
+    def pressure(self) -> list[tuple[str, dict[str, pressure.Row]]]:
+        """Of runs under `--attacks`: rewrite, and run key to its numbers."""
+        return pressure.across(self.group.runs)
+
+    @cached_property
+    def worst_of(self) -> list[tuple[int, dict[str, Metric]]]:
+        """Of runs under `--attacks`: k, and run key to the share that the worst of k rewrites breaks."""
+        return pressure.worst_across(self.group.runs)
+
+    @cached_property
     def trust(self) -> list[Trust]:
         """Of each judge: version, and what is known of its agreement with people."""
         return trust(self.book, self.group, self.calibrations)
@@ -189,7 +199,9 @@ class Section:
     def heat(self) -> list[Heat]:
         """Where each run fails: by policy, or by kind where policies are too many to read."""
         if self.talks:
-            rows = sorted(self._rows("violation_rate", "policy"), key=lambda row: -sum(m.value or 0.0 for m in row[2].values()))
+            rows = sorted(
+                self._rows("violation_rate", "policy"), key=lambda row: -sum(m.value or 0.0 for m in row[2].values())
+            )
             return [Heat("Policies broken, by policy", _WHERE, "success_rate", False, rows)] if len(rows) > 1 else []
         if self.detects:
             found = []
@@ -242,7 +254,7 @@ class Section:
 
     def names(self) -> list[str]:
         """Every metric of any of the runs."""
-        return list(dict.fromkeys(n for r in self.group.runs for n in r.names()))
+        return pressure.beside(dict.fromkeys(n for r in self.group.runs for n in r.names()))
 
     def columns(self) -> list[Column]:
         return tables.columns(self.group)

@@ -54,3 +54,9 @@ def test_a_rewrite_with_errors_alone_is_shown_as_not_measured():
 
 def test_its_numbers_are_in_no_other_table():
     assert pressure.beside(["leakage_rate", "attack_success_rate", "worst_of_k_rate"]) == ["leakage_rate"]
+
+
+def test_it_is_said_that_the_other_rates_count_rewritten_requests_too():
+    said = "its rates count the requests under 2 rewrites too; of the plain requests alone 10.0% broke a policy"
+    assert pressure.cautions(FULL) == [said]
+    assert pressure.cautions(run(metric("leakage_rate", 0.5))) == []
