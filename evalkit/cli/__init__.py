@@ -20,6 +20,7 @@ from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import sources as sources_cli
+from evalkit.cli import view as view_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (attacks_cli, audit, calibrate, judge_cli, models_cli, sources_cli, train):
+for part in (attacks_cli, audit, calibrate, judge_cli, models_cli, sources_cli, train, view_cli):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)

@@ -34,6 +34,7 @@ INSIDE = 5_000
 BAR = 96
 """Width of an interval drawing in pixels: 0 to 100 %."""
 SCRIPTS = ("data.js", "sample.js", "around.js", "report.js", "ranking.js")
+LIVE = "live.js"
 FOLDER = "data"
 """Of a site: where the blobs are. Written whole, and taken away when the site is written again."""
 _STEERING = re.compile(
@@ -70,15 +71,17 @@ def page(
     calibrations: Sequence[calibration.Calibration] = (),
     charts: bool = True,
     head: str = "",
+    live: bool = False,
 ) -> str:
     """The page as text.
 
     `source`: the folder, relative to the page and ending with /, where the blobs are as scripts (`book.script`); None
     puts them inside. `charts`: False draws none. `head`: a sentence of plain text for the head of the page.
+    `live`: the page asks its server for what is new (live.py).
     """
     runs = books.summaries(book)
     found = tables.groups(runs)
-    css, js = static("report.css"), "\n".join(map(static, SCRIPTS))
+    css, js = static("report.css"), "\n".join(map(static, (*SCRIPTS, *([LIVE] if live else []))))
     inside = [] if source is not None else [(name, books.packed(book.blob(name))) for name in book.names()]
     return (
         _environment()
@@ -91,7 +94,7 @@ def page(
             version=__version__,
             css=Markup(css),
             js=Markup(js),
-            csp=policy(css, js, source is not None),
+            csp=policy(css, js, source is not None, live),
             blobs=inside,
             source=source or "",
             head=head,
@@ -100,10 +103,11 @@ def page(
     )
 
 
-def policy(css: str, js: str, beside: bool = False) -> str:
+def policy(css: str, js: str, beside: bool = False, live: bool = False) -> str:
     """The content security policy: nothing from anywhere, and only these very blocks of style and script.
 
-    `beside`: scripts of the same origin too, by an address that only our own maker can give (trusted types).
+    `beside`: scripts of the same origin too, by an address that only our own maker can give (trusted types). `live`:
+    questions to the same origin too.
     """
     own = " 'self'" if beside else ""
     return "; ".join(
@@ -111,6 +115,7 @@ def policy(css: str, js: str, beside: bool = False) -> str:
             "default-src 'none'",
             f"style-src '{_hash(css)}'",
             f"script-src '{_hash(js)}'{own}",
+            *(["connect-src 'self'"] if live else []),
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
