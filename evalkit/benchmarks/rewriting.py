@@ -86,8 +86,10 @@ def fits(chain: Chain, kind: str) -> bool:
 
 
 def applies(scenario: Scenario, chain: Chain) -> bool:
-    """Whether the scenario has what the chain works on: a document, a policy in its messages."""
+    """Whether the scenario has what the chain works on: a document, a policy in its messages, a question it knows."""
     places = {s.attack.acts_on for s in chain.steps}
+    if any(s.attack.knows is not None and scenario.question not in s.attack.knows for s in chain.steps):
+        return False
     if "document" in places and not any(CONTEXT_SLOT in m.content for m in scenario.messages):
         return False
     return "policies" not in places or any(_span(m.content, scenario) for m in scenario.messages)
@@ -147,7 +149,7 @@ def wrapped(question: str, step: Step) -> str:
     form = step.attack.forms[str(step.form)]
     if step.attack.acts_on != "request":
         return question
-    table = step.attack.table(str(step.form)) if form.code == "phrases" else None
+    table = step.attack.table(str(step.form))
     return _filled(form.text, attackcodes.write(form.code, question, table))
 
 
@@ -160,7 +162,7 @@ def unwrapped(text: str, steps: Sequence[Step]) -> str:
         head, _, tail = (form.turns[-1] if form.turns else form.text).partition(QUESTION)
         if not (text.startswith(head) and text.endswith(tail) and len(text) >= len(head) + len(tail)):
             raise ValueError(f"not a request of {step.name}: {text[:60]!r}")
-        table = step.attack.table(str(step.form)) if form.code == "phrases" else None
+        table = step.attack.table(str(step.form))
         text = attackcodes.read(form.code, text[len(head) : len(text) - len(tail)], table)
     return text
 
@@ -265,7 +267,7 @@ def _why_not(chain: Chain, kind: str, suite: str) -> str:
         wrong = ", ".join(s.attack.id for s in chain.steps if kind not in s.attack.fits)
         what = "dialogues: only what the user asks for can be rewritten" if kind == "dialogue" else "these requests"
         return f"{wrong} does not fit suite {suite!r} ({what}; `evalkit attacks` says what fits)"
-    return "no scenario has what it acts on (a document for override, a policy in the messages for distractors)"
+    return "no scenario has what it acts on (a document, a policy in its messages, or a question that it knows)"
 
 
 def _notes(n: int, chains: Sequence[Chain], counts: dict[str, int]) -> Iterator[str]:

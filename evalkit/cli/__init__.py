@@ -41,6 +41,7 @@ for part in (attacks_cli, audit, calibrate, judge_cli, models_cli, sources_cli, 
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
+attacks_cli.add_generator(generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]

@@ -151,7 +151,7 @@ def test_what_a_rewrite_acts_on_has_to_be_there(topic):
     assert any("left out, since they do not fit: distractors:twelve" in n for n in left.notes)
     assert "distractors" not in left.options["attacks"]
     no_context = suites.build("copriva", {"control": "no_context"})
-    with pytest.raises(UsageError, match="a document for override"):
+    with pytest.raises(UsageError, match="has what it acts on"):
         rewriting.pressed(no_context, attacks.parse("override"), 0)
 
 
