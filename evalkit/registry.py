@@ -45,7 +45,11 @@ GENERATORS = {
     "policyguard": "evalkit.benchmarks.policyguard.suite:make",
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
-GUARDRAILS: dict[str, str] = {}
+GUARDRAILS: dict[str, str] = {
+    "default": "evalkit.guardrails.loading:load",
+    "small": "evalkit.guardrails.loading:small",
+    "linear": "evalkit.guardrails.loading:by_words",
+}
 # name -> fit(examples) -> scorer, all in one mapping
 BASELINES = "evalkit.guardrails.baselines:BASELINES"
 # name of a published set -> Source (benchmarks/sources/reading.py)

@@ -13,12 +13,15 @@ import typer
 
 from evalkit import __version__
 from evalkit.cli import attacks as attacks_cli
-from evalkit.cli import audit, calibrate, policies, train
+from evalkit.cli import audit, calibrate, ci, policies, train
+from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
+from evalkit.cli import export as export_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
 from evalkit.cli import rules as rules_cli
+from evalkit.cli import runs as runs_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.cli import view as view_cli
 from evalkit.core.errors import EvalkitError, UsageError
@@ -36,7 +39,19 @@ app = typer.Typer(
 )
 generate_app = typer.Typer(help="Write scenarios' raw material, for review. A run never invents its own test.")
 app.add_typer(generate_app, name="generate", no_args_is_help=True)
-for part in (attacks_cli, audit, calibrate, judge_cli, models_cli, sources_cli, train, view_cli):
+for part in (
+    attacks_cli,
+    audit,
+    calibrate,
+    compare_cli,
+    export_cli,
+    judge_cli,
+    models_cli,
+    runs_cli,
+    sources_cli,
+    train,
+    view_cli,
+):
     part.add_to(app)
 for part in (copriva_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
@@ -120,10 +135,11 @@ def run(
         int | None, typer.Option(help="Stop asking after so many tokens, all calls together.")
     ] = None,
     max_time: Annotated[str | None, typer.Option(help="Stop asking after so long: 90, 90s, 10m, 2h.")] = None,
-    max_errors: Annotated[float, typer.Option(help="Share of errors above which the run exits with 3.")] = 0.10,
-    fail_on: Annotated[
-        list[str] | None, typer.Option("--fail-on", help='Exit with 1 when it holds: "leakage_rate>0.05". Repeatable.')
-    ] = None,
+    max_errors: ci.MaxErrors = 0.10,
+    fail_on: ci.FailOn = None,
+    junit: ci.Junit = None,
+    sarif: ci.Sarif = None,
+    github: ci.Github = False,
     judge: judge_cli.Judges = None,
     judge_model: judge_cli.Models = None,
     judge_base_url: judge_cli.BaseUrl = None,
@@ -194,7 +210,8 @@ def run(
             attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
         ),
     )  # fmt: skip
-    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), dry_run, json_))
+    outlets = ci.Outlets(junit, sarif, github)
+    raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), outlets, dry_run, json_))
 
 
 @app.command()
@@ -242,10 +259,10 @@ def report(
     typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
-def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_json: bool) -> int:
+def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
     import asyncio
 
-    from evalkit.core.types import Metric
+    from evalkit.engine import gated
     from evalkit.engine.gates import Gate
     from evalkit.engine.prepare import prepare
     from evalkit.engine.run import plan
@@ -274,18 +291,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, dry_run: bool, as_
     else:
         typer.echo(terminal.table(document))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
-    if stopped == "interrupted":
-        say("interrupted: the same command goes on from here")
-        return INTERRUPTED
-    if document["error_share"] > max_errors:
-        say(f"{document['error_share']:.1%} of the samples are errors, more than --max-errors {max_errors:.0%}")
+    result = gated.run(path, document, gates, max_errors, stopped)
+    code = ci.settle(result, outlets)
+    if code == ERRORS:
         say(console.an_error(path))
-        return ERRORS
-    metrics = [Metric.model_validate(m) for m in document["metrics"]]
-    failed = [f for f in (gate.failed(metrics) for gate in gates) if f]
-    for text in failed:
-        say(f"gate failed: {text}")
-    return GATE if failed else 0
+    return code
 
 
 def print_json(document: Any) -> None:

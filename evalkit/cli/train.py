@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.core.errors import unknown
+from evalkit.core.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from evalkit.guardrails.train import Step as GuardrailStep
     from evalkit.judges.train import Step
 
 JUDGES = ("leakage",)
@@ -18,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the command group."""
     train_app = typer.Typer(help="Train the small models that evalkit itself uses.")
     train_app.command("judge")(judge)
+    train_app.command("guardrail")(guardrail)
     app.add_typer(train_app, name="train", no_args_is_help=True)
 
 
@@ -66,3 +68,73 @@ def judge(
             f"on {dev['rows']:,} pairs of held-out meetings: kappa {dev['kappa']:.2f}, accuracy {dev['accuracy']:.2f}"
         )
     typer.echo(f"use it: EVALKIT_LEAK_MODEL={out} evalkit run ...")
+
+
+def guardrail(
+    out: Annotated[Path, typer.Option(help="The model folder to write. A checkpoint in it is gone on from.")],
+    recipe: Annotated[str, typer.Option(help="A recipe under guardrails/ by its name, or a file.")] = "small",
+    suite: Annotated[str | None, typer.Option(help="Train on generated pairs of this suite: policyguard.")] = None,
+    data: Annotated[list[Path] | None, typer.Option(help="Scenario file with labels. May be repeated.")] = None,
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="A run: samples whose judges agree, or that an audit decided. May be repeated."),
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH: a published set (evalkit sources). May be repeated.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=100, help="Pairs to generate (default: the recipe's).")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the rows (default: the recipe's).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of data, order, dropout and split.")] = None,
+    drop_domain: Annotated[
+        list[str] | None, typer.Option(help="Leave a domain out of training. May be repeated.")
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
+    ] = False,
+) -> None:
+    """Train a guardrail: policy in words, steps of an agent, probability of a violation. Seeded; resumes by itself.
+
+    Use it with EVALKIT_GUARDRAIL=FOLDER and --model guardrail:default, or evalkit.guardrails.load(FOLDER). Example:
+
+    evalkit train guardrail --recipe linear --suite policyguard --rows 20000 --out my-guardrail
+    """
+    import orjson
+
+    from evalkit.engine import guardtraining
+    from evalkit.reports.console import bar
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def observe(step: "GuardrailStep") -> None:
+        if step.step % 25 == 0 or step.step == step.steps or step.dev is not None:
+            dev = "" if step.dev is None else f"  dev accuracy {step.dev:.3f}"
+            say(f"step {step.step:,}/{step.steps:,}  loss {step.loss:.3f}  {step.rows_per_s:.0f} rows/s  "
+                f"{step.eta_s / 60:.0f} min left{dev}")  # fmt: skip
+
+    named = [_named(text) for text in source or ()]
+    with bar("fetching the base model") as progress:
+        card = guardtraining.train_guardrail(
+            recipe, out, suite=suite, data=data or (), runs=from_ or (), sources=named, rows=rows, epochs=epochs,
+            seed=seed, drop=drop_domain or (), observe=observe, say=say, progress=progress,
+        )  # fmt: skip
+    if json_:
+        typer.echo(orjson.dumps(card).decode())
+        return
+    told, dev = card["training"], card["training"]["dev"]["at_threshold"]
+    typer.echo(
+        f"{out}: {told['data']['train']:,} rows of {told['data']['policies']:,} policies "
+        f"in {told['seconds'] / 60:.0f} min"
+    )
+    typer.echo(
+        f"on {told['data']['calibrate']:,} rows of policies it has not seen: recall {dev['recall']:.2f} at "
+        f"{dev['false_alarms']:.1%} false alarms, threshold {card['threshold']:.2f}"
+    )
+    typer.echo(f"use it: EVALKIT_GUARDRAIL={out} evalkit run --suite policyguard --model guardrail:default")
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, found, where = text.partition("=")
+    if not found or not where:
+        raise UsageError(f"--source {text}: NAME=PATH, as in openagentsafety=folder")
+    return name, where

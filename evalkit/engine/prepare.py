@@ -48,6 +48,8 @@ class Wish:
 
     suite: str
     model: str
+    made: Target | None = None
+    """The target itself, where it was given as an object; `model` is then its name."""
     data: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +77,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         raise UsageError(f"--model {wish.model!r}: not UTF-8 text")
     suite = suites.load(wish.suite)  # a wrong suite is said before a model is loaded
     bench = _bench(suite, wish)
-    target = targets.resolve(wish.model, wish.target)
+    target = wish.made or targets.resolve(wish.model, wish.target)
     scenarios, content_digest = _scenarios(wish, target)
     target, learnt = fitted(target, wish.suite, wish.options, wish.data)
     judges = bench.judges

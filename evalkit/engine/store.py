@@ -205,7 +205,7 @@ def contexts(path: Path) -> dict[str, Context]:
 
 def finished(path: Path) -> dict[Key, Trajectory]:
     """The last trajectory of each finished sample. Shards (`trajectories-<shard>.jsonl`) are read too."""
-    return {(t.scenario_id, t.epoch): t for f in _shards(path, "trajectories") for t in read_jsonl(f, Trajectory)}
+    return {(t.scenario_id, t.epoch): t for f in shards(path, "trajectories") for t in read_jsonl(f, Trajectory)}
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -253,7 +253,7 @@ def join(
 def raw_verdicts(path: Path) -> dict[Key, list[bytes]]:
     """The verdict lines of each sample, unparsed: they are most of a run."""
     found: dict[Key, list[bytes]] = defaultdict(list)
-    for file in _shards(path, "verdicts"):
+    for file in shards(path, "verdicts"):
         for number, line in jsonl_lines(file):
             try:
                 found[_key(orjson.loads(line))].append(line)
@@ -290,7 +290,8 @@ def counted_lines(lines: Iterable[bytes], judges: Mapping[str, str] | None = Non
     return list(last.values())
 
 
-def _shards(path: Path, name: str) -> list[Path]:
+def shards(path: Path, name: str) -> list[Path]:
+    """The files of that name in a run folder: of one writer, and of many (`trajectories-<shard>.jsonl`)."""
     return sorted(p for p in path.glob(f"{name}*.jsonl") if p.stem == name or p.stem.startswith(f"{name}-"))
 
 

@@ -4,8 +4,9 @@ They read the case of the scenario they are asked (core/cases.py: no label in it
 the judge `detection` reads. One example at a time, timed by themselves: their latency is that of batch size 1.
 
 A scorer is any object with `score(policy, steps) -> probability of a violation`; optional `threshold` (0.5) from which
-it says violation. A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A
-baseline is a function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
+it says violation, and `score_so_far`, asked instead of a trajectory that goes on (task=prefix: an open duty is not yet
+broken). A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A baseline is a
+function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
 """
 
 import hashlib
@@ -199,7 +200,8 @@ class Fitted:
 def scored(name: str, scorer: Scorer, case: Case) -> Reply:
     """One answer of a scorer. What is no probability is a failure, not a guess."""
     started = perf_counter()
-    probability = float(scorer.score(case.policy, case.steps))
+    score = getattr(scorer, "score_so_far", scorer.score) if case.prefix else scorer.score
+    probability = float(score(case.policy, case.steps))
     if not 0 <= probability <= 1:  # nan too
         raise TargetError("malformed", f"{name} gave {probability!r}, which is no probability")
     return _reply(name, probability >= getattr(scorer, "threshold", THRESHOLD), probability, None, started)

@@ -45,7 +45,7 @@ def word(draft: Draft, template: Template, rng: Random, held: bool) -> Wording:
     form = book.forms[draft.form]
     pool = form.held if held else form.seen
     which = rng.randrange(len(pool))
-    naming = _naming(rng.choices(_NAMINGS, _SHARES)[0], draft, template)
+    naming = naming_of(rng.choices(_NAMINGS, _SHARES)[0], draft, template)
     wordy = rng.random() < _WORDY
     plain = rng.random() < _PLAIN and not held
     if plain:
@@ -54,7 +54,7 @@ def word(draft: Draft, template: Template, rng: Random, held: bool) -> Wording:
     frame = rng.choice(book.frames.held if held else book.frames.seen)
     text = frame.replace("{rule}", rule).replace("{code}", f"{rng.randint(1, 9)}.{rng.randint(1, 20)}")
     if rng.random() < _ASIDE:
-        text += " " + _aside(rng.choice(book.asides.held if held else book.asides.seen), draft, template, rng, naming)
+        text += " " + aside(rng.choice(book.asides.held if held else book.asides.seen), draft, template, rng, naming)
     if rng.random() < _REASON:
         text += " " + rng.choice(book.reasons.held if held else book.reasons.seen)
     surface = "english" if plain else f"{'held' if held else 'seen'}-{which}"
@@ -113,7 +113,7 @@ def _object(ref: Ref, template: Template) -> str:
     return f"a {noun} whose name begins with '{head}'"
 
 
-def _naming(drawn: Naming, draft: Draft, template: Template) -> Naming:
+def naming_of(drawn: Naming, draft: Draft, template: Template) -> Naming:
     """What opens a page is always named: there are other ways to it, and "open the cart" would mean them too."""
     leads = any(template.atlas.nodes[key].to is not None for key in draft.keys)
     return "both" if drawn == "described" and leads else drawn
@@ -151,7 +151,7 @@ def _number(n: int, wordy: bool) -> str:
     return _WORDS[n] if wordy and n < len(_WORDS) else str(n)
 
 
-def _aside(sentence: str, draft: Draft, template: Template, rng: Random, naming: Naming) -> str:
+def aside(sentence: str, draft: Draft, template: Template, rng: Random, naming: Naming) -> str:
     """A permission of something that the policy is not about: true, and no part of it."""
     nodes = template.atlas.nodes
     spared = {nodes[key].element.is_ for key in draft.keys}

@@ -1,0 +1,135 @@
+"""What can be read off a policy and a step without learning: quoted names, numbers, failures, what a step reveals.
+
+Knows no network. The trained reader (encoder.py) is given these as features, and the programs (programs.py) as facts.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from evalkit.core import values
+from evalkit.core.steps import parse_action
+
+LONGEST = 60
+"""Characters of a quoted name."""
+_QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
+_ARROW = " -> "
+_FAILED = re.compile(r"(failed|failure|error|denied|refused|not found|invalid)\b", re.IGNORECASE)
+_NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_VALUES = {
+    **{word: i for i, word in enumerate(_WORDS)},
+    "once": 1,
+    "twice": 2,
+    "thrice": 3,
+    "single": 1,
+    **{w: i for i, w in enumerate(("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"), 1)},
+}
+_NUMBER = re.compile(rf"{_NUMERAL.pattern}|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
+_CALL = re.compile(r"([\w.\-/ ]{1,80})\((.*)\)\s*", re.DOTALL)
+
+
+class Number(NamedTuple):
+    """A number in a policy's text."""
+
+    start: int
+    stop: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step, taken apart."""
+
+    text: str
+    """What the reader sees: a web action without its result, all else whole."""
+    done: str
+    """What was done or said, without the result."""
+    quoted: tuple[str, ...]
+    """Names and values in quotes, in lower case."""
+    value: str
+    """What counts as one value where different values are counted: the value, else the name, else what was done."""
+    number: float | None
+    """The last number that was entered or passed."""
+    ok: bool
+    gives: str
+    """The result in lower case, where there is one that can be told on."""
+
+
+@lru_cache(maxsize=1 << 16)
+def read_step(text: str) -> Step:
+    """Takes a step of `core.steps` apart."""
+    done, _, result = text.partition(_ARROW)
+    action = parse_action(text)
+    if action is not None:
+        quoted = tuple(q.casefold() for q in (action.name, action.value) if q)
+        value = action.value if action.value is not None else action.name
+        result = action.result or ""
+        done = text[: len(text) - len(_ARROW) - len(result)] if result else text
+    else:
+        quoted = tuple(q.casefold() for q in quotes(done))
+        call = _CALL.fullmatch(done)
+        value = call[2] if call else done
+    found = numbers_of(value)
+    # in a web action a number within other words is no amount
+    entered = values.number(value) if action is not None else found[-1] if found else None
+    ok = not (result and _FAILED.match(result.lstrip("{\"' ")))
+    gives = " ".join(result.casefold().split()) if ok and len(result) > 3 else ""
+    return Step(done if action else text, done, quoted, value.casefold(), entered, ok, gives)
+
+
+def quotes(text: str) -> list[str]:
+    """What stands in quotes."""
+    return [a or b for a, b in _QUOTED.findall(text)]
+
+
+def quote_spans(text: str) -> list[tuple[int, int, str]]:
+    """Where quoted names stand, without the quotes, and the names in lower case."""
+    found = []
+    for m in _QUOTED.finditer(text):
+        group = 1 if m[1] is not None else 2
+        found.append((m.start(group), m.end(group), m[group].casefold()))
+    return found
+
+
+def numbers_of(text: str) -> list[float]:
+    """Numbers in digits."""
+    found = []
+    for m in _NUMERAL.finditer(text):
+        value = _float(m[0])
+        if value is not None:
+            found.append(value)
+    return found
+
+
+def policy_numbers(text: str) -> list[Number]:
+    """Every number of a policy, in digits or in words (`twice`, `third`)."""
+    found = []
+    for m in _NUMBER.finditer(text):
+        value = _VALUES.get(m[0].casefold())
+        read = float(value) if value is not None else _float(m[0])
+        if read is not None:
+            found.append(Number(m.start(), m.end(), read))
+    return found
+
+
+def carried(steps: Sequence[Step]) -> list[list[int]]:
+    """For each step the earlier steps whose result it repeats."""
+    said = [" ".join(s.done.casefold().split()) for s in steps]
+    sources = [j for j, s in enumerate(steps) if s.gives]
+    return [[j for j in sources if j < i and steps[j].gives in said[i]] for i in range(len(steps))]
+
+
+def clauses(policy: str) -> list[str]:
+    """The single policies of a text with several: one a line."""
+    found = [line.strip(" -*\t") for line in policy.splitlines()]
+    return [line for line in found if line] or [policy]
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text) else text)
+    except ValueError:
+        return None

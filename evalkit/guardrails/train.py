@@ -1,0 +1,302 @@
+"""Trains a guardrail from rows and writes its model folder: what trained.py loads. Seeded, resumable, stops early.
+
+Knows nothing of where rows come from (engine/guardtraining.py), of the networks (trainee.py), or of what a score means
+(verdict.py). The dev rows are halved by policy: one half stops the training, the other calibrates it.
+"""
+
+import hashlib
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from evalkit import content
+from evalkit.core.errors import UsageError
+from evalkit.core.types import Model
+from evalkit.guardrails import calibrated, linear
+from evalkit.guardrails.dataset import Row, fingerprint
+from evalkit.guardrails.trained import RECORD, Recipe, Record
+
+CHECKPOINT = "checkpoint.pt"
+EVERY = 100
+"""Steps between two checkpoints."""
+RATES = (0.01, 0.05)
+QUICK = 400
+"""Dev rows that decide about stopping."""
+
+
+class Plan(Model):
+    """guardrails/<name>/guardrail.yaml."""
+
+    name: str
+    recipe: Recipe
+    description: str = ""
+    threshold_fpr: float = Field(default=0.05, gt=0, lt=1)
+    """The threshold is where so many dev rows without a violation are flagged, or 0.5 where that flags fewer."""
+    rows: int = Field(default=60_000, ge=1)
+    """Pairs of the generator that are asked for."""
+    base: str = "minilm"
+    layers: int = Field(default=6, ge=1)
+    frozen: int = Field(default=3, ge=0)
+    """The first layers, that stay as they are."""
+    epochs: int = Field(default=1, ge=1)
+    batch: int = Field(default=12, ge=1)
+    """Groups of rows (blocks) in a step."""
+    pairs: int = Field(default=320, ge=32)
+    """Most pairs of policy and step compared in a step."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    head_learning_rate: float = Field(default=1e-3, gt=0)
+    warmup: float = Field(default=0.06, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    averaged: float = Field(default=0.3, ge=0, le=1)
+    """Share of the steps, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
+    smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Of the labels of programs."""
+    forgiving: float = Field(default=0.7, ge=0, le=1)
+    """q of the generalised cross-entropy on rows that have a label alone; 0: plain cross-entropy."""
+    hidden: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the words between the roles that is masked, in half of the policies."""
+    linear_rows: int = Field(default=15_000, ge=100)
+    patience: int = Field(default=2, ge=1)
+    """Looks at the dev rows without gain before it stops."""
+    looks: int = Field(default=4, ge=1)
+    """Looks at the dev rows in an epoch."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands."""
+
+    step: int
+    steps: int
+    loss: float
+    """Running mean of the summed losses, in nats."""
+    rows_per_s: float
+    eta_s: float
+    dev: float | None = None
+    """Accuracy on dev rows, when it was just looked at."""
+
+
+Observer = Callable[[Step], None]
+
+
+def train(
+    rows: Sequence[Row], plan: Plan, out: Path, base: Path | None = None, observe: Observer = lambda _: None,
+    dropped: Sequence[str] = (), sources: dict[str, Any] | None = None,
+) -> Record:  # fmt: skip
+    """Train and write the model folder; its record. `base`: MiniLM's folder, for the recipe `encoder`.
+
+    `dropped`: domains that are left out (leave one domain out). `sources`: said in the record.
+    """
+    started = time.monotonic()
+    kept = [r for r in rows if r.domain not in dropped]
+    fitted = [r for r in kept if r.part == "train"]
+    shown = [r for r in fitted if r.steps]
+    stop, calibrate = halves([r for r in kept if r.part == "dev"], plan.seed)
+    for name, some in (("train", shown), ("dev", calibrate)):
+        if len({r.label for r in some}) < 2:
+            raise UsageError(f"{len(some)} {name} rows: rows with and without a violation are needed")
+    out.mkdir(parents=True, exist_ok=True)
+    quick = linear.fit(random.Random(plan.seed).sample(shown, min(len(shown), plan.linear_rows)))
+    quick.save(out / linear.FILE)
+    quick = linear.load(out / linear.FILE)
+    scores = [quick.score(r.policy, r.steps) for r in calibrate]
+    by_words = calibrated.fit(scores, [r.label for r in calibrate], [r.weight for r in calibrate])
+    labels = [r.label for r in calibrate]
+    files: tuple[str, ...] = (linear.FILE,)
+    measured: dict[str, Any] = {}
+    if plan.recipe == "encoder":
+        if base is None:
+            raise UsageError("the recipe encoder starts from a base model")
+        scores, measured = _encoder(fitted, stop, calibrate, plan, base, out, observe)
+        files = (*files, "reader.onnx", "policy.onnx", "match.onnx", "tokenizer.json")
+    platt = by_words if plan.recipe == "linear" else calibrated.fit(scores, labels, [r.weight for r in calibrate])
+    probabilities = [platt(s) for s in scores]
+    thresholds = {str(rate): calibrated.threshold_at(rate, probabilities, labels) for rate in RATES}
+    threshold = max(0.5, calibrated.threshold_at(plan.threshold_fpr, probabilities, labels))
+    data = {
+        "digest": fingerprint(rows), "train": len(shown), "words_alone": len(fitted) - len(shown), "stop": len(stop),
+        "calibrate": len(calibrate), "policies": len({r.family for r in fitted}), "dropped": list(dropped),
+    }  # fmt: skip
+    told = {
+        "plan": plan.model_dump(), "data": data, "sources": sources or {},
+        "dev": {**measured, "at_threshold": calibrated.rates(threshold, probabilities, labels)},
+        "seconds": round(time.monotonic() - started), **_versions(plan.recipe),
+    }  # fmt: skip
+    record = Record(
+        name=plan.name, recipe=plan.recipe, threshold=threshold, thresholds=thresholds, calibration=platt,
+        linear_calibration=by_words, training=told, files={n: content.hash_files([out / n]) for n in files},
+    )  # fmt: skip
+    write(record, out)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return record
+
+
+def write(record: Record, out: Path) -> None:
+    """training.json."""
+    (out / RECORD).write_bytes(orjson.dumps(record.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+
+
+def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """Two parts that share no policy, by a hash of its name."""
+
+    def second(row: Row) -> bool:
+        return hashlib.sha256(f"{seed} {row.family}".encode()).digest()[0] % 2 == 1
+
+    return [r for r in rows if not second(r)], [r for r in rows if second(r)]
+
+
+def batches(rows: Sequence[Row], size: int, order: random.Random) -> list[list[Row]]:
+    """One epoch in random order; the rows of a group stay together, since they share policies and steps."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group or row.family, []).append(row)
+    names = list(groups)
+    order.shuffle(names)
+    return [[r for name in names[a : a + size] for r in groups[name]] for a in range(0, len(names), size)]
+
+
+def _encoder(fitted: Sequence[Row], stop: Sequence[Row], calibrate: Sequence[Row], plan: Plan, base: Path, out: Path,
+             observe: Observer) -> tuple[list[float], dict[str, Any]]:  # fmt: skip
+    from evalkit.guardrails import export, network
+    from evalkit.guardrails.trainee import Trainee
+
+    torch = network.torch_module()
+    torch.manual_seed(plan.seed)
+    torch.set_flush_denormal(True)  # the last digits of tiny numbers cost a third of the time
+    trainee = Trainee(base, layers=plan.layers, frozen=plan.frozen, dropout=plan.dropout, pairs=plan.pairs,
+                      smoothing=plan.smoothing, forgiving=plan.forgiving, hidden=plan.hidden)  # fmt: skip
+    loop = _Loop(trainee, plan, out / CHECKPOINT, fingerprint(fitted))
+    loop.run(fitted, random.Random(plan.seed).sample(list(stop), min(QUICK, len(stop))), observe)
+    trainee.train(False)
+    scores = [float(curve[-1]) for _, curve, _ in trainee.scores(calibrate)]
+    right = sum((s >= 0.5) == r.label for s, r in zip(scores, calibrate, strict=True))
+    export.export(trainee.body.float(), trainee.understand, trainee.match, trainee.size, out)
+    shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
+    return scores, {"rows": len(calibrate), "accuracy": round(right / len(calibrate), 4), "steps": loop.step}
+
+
+class _Loop:
+    """Steps, looks, checkpoints."""
+
+    def __init__(self, trainee: Any, plan: Plan, checkpoint: Path, data: str) -> None:
+        from evalkit.guardrails.network import torch_module
+
+        self.torch = torch_module()
+        self.trainee, self.plan, self.checkpoint = trainee, plan, checkpoint
+        self.told = f"{data} {plan.model_dump_json()}"
+        body, heads = trainee.parameters()
+        self.parameters = [*body, *heads]
+        self.optimizer = self.torch.optim.AdamW(
+            [{"params": body, "weight_decay": 0.01}, {"params": heads, "weight_decay": 0.0}]
+        )
+        self.step, self.running, self.best, self.waited = 0, 0.0, 0.0, 0
+        self.sums: list[Any] = []
+        self.count = 0
+
+    def run(self, rows: Sequence[Row], stop: Sequence[Row], observe: Observer) -> None:
+        """All steps that are left, or as many as help."""
+        plan, order = self.plan, random.Random(self.plan.seed)
+        planned = [b for _ in range(plan.epochs) for b in batches(rows, plan.batch, order)]
+        looks = max(1, len(planned) // (plan.looks * plan.epochs))
+        self._resume()
+        begun, started, seen = self.step, time.monotonic(), 0
+        self.trainee.train(True)
+        for batch in planned[self.step :]:
+            self._one(batch, len(planned), random.Random(f"{plan.seed} {self.step}"))
+            seen += len(batch)
+            spent = max(1e-9, time.monotonic() - started)
+            dev = self._look(stop) if self.step % looks == 0 and stop else None
+            left = (len(planned) - self.step) * spent / (self.step - begun)
+            observe(Step(self.step, len(planned), self.running, seen / spent, left, dev))
+            if self.step % EVERY == 0:
+                self._save()
+            if self.waited >= plan.patience:
+                break
+        self._settle()
+
+    def _one(self, batch: Sequence[Row], steps: int, rng: random.Random) -> None:
+        plan, torch = self.plan, self.torch
+        torch.manual_seed(hash((plan.seed, self.step)) & 0x7FFFFFFF)  # so that a resumed run draws the same dropout
+        self.step += 1
+        pace = min(1.0, self.step / max(1.0, plan.warmup * steps)) * max(0.05, 1 - self.step / steps)
+        for group, rate in zip(self.optimizer.param_groups, (plan.learning_rate, plan.head_learning_rate), strict=True):
+            group["lr"] = rate * pace
+        losses = self.trainee.losses(batch, rng)
+        loss = sum(losses.values())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.running = loss.item() if self.running == 0 else 0.97 * self.running + 0.03 * loss.item()
+        if self.step > (1 - plan.averaged) * steps and self.step % 5 == 0:
+            self._average()
+
+    def _average(self) -> None:
+        self.count += 1
+        if not self.sums:
+            self.sums = [p.detach().clone() for p in self.parameters]
+            return
+        for total, p in zip(self.sums, self.parameters, strict=True):
+            total += p.detach()
+
+    def _settle(self) -> None:
+        for total, p in zip(self.sums, self.parameters, strict=bool(self.sums)):
+            p.data.copy_(total / self.count)
+
+    def _look(self, rows: Sequence[Row]) -> float:
+        self.trainee.train(False)
+        found = [(float(curve[-1]) >= 0.5) == row.label for row, curve, _ in self.trainee.scores(rows)]
+        self.trainee.train(True)
+        accuracy: float = sum(found) / len(found)
+        self.waited = 0 if accuracy > self.best else self.waited + 1
+        self.best = max(self.best, accuracy)
+        return accuracy
+
+    def _save(self) -> None:
+        part = self.checkpoint.with_suffix(".part")
+        state = {
+            "told": self.told, "step": self.step, "running": self.running, "best": self.best, "waited": self.waited,
+            "sums": self.sums, "count": self.count, "optimizer": self.optimizer.state_dict(),
+            "modules": [m.state_dict() for m in self.trainee.modules],
+        }  # fmt: skip
+        self.torch.save(state, part)
+        part.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        """Go on from a checkpoint of the same data and plan; one of others is none."""
+        if not self.checkpoint.is_file():
+            return
+        state = self.torch.load(self.checkpoint, weights_only=True)
+        if state["told"] != self.told:
+            return
+        for module, saved in zip(self.trainee.modules, state["modules"], strict=True):
+            module.load_state_dict(saved)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.running, self.best = state["step"], state["running"], state["best"]
+        self.waited, self.sums, self.count = state["waited"], state["sums"], state["count"]
+
+
+def _versions(recipe: Recipe) -> dict[str, Any]:
+    import platform
+
+    import numpy
+
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "machine": platform.processor() or platform.machine(),
+    }
+    if recipe == "encoder":
+        import torch
+        import transformers
+
+        found |= {"torch": str(torch.__version__), "transformers": transformers.__version__}
+    return found

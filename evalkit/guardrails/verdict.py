@@ -1,0 +1,75 @@
+"""From what was read (which program, which numbers, who plays which role) to the probability that the policy is broken.
+
+The programs are run in a few worlds: in each, a role is played by the steps whose probability passes a level of that
+world. The answer is the share of worlds in which the policy is broken, over the likeliest programs. Reads no text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.guardrails import programs
+from evalkit.guardrails.programs import FAR, NAMES, ROLES, Facts
+from evalkit.guardrails.texts import Number, Step, carried
+
+LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
+SHIFT = {"trigger": 0, "target": 0, "need": 3, "reset": 7, "other": 5}
+"""World k takes level k + shift of a role: roles are uncertain independently."""
+PROGRAMS_RUN = 3
+LEAST = 0.03
+"""Programs that are less probable are not run."""
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a policy says, as far as it was understood."""
+
+    programs: tuple[tuple[str, float], ...]
+    """The likeliest, with probabilities that sum to 1."""
+    n: int
+    w: int
+    v: float
+
+
+def understood(probabilities: Any, numbers: Sequence[tuple[Number, Any]]) -> Understood:
+    """From the probabilities of the programs and, for each number, those of its kinds."""
+    order = sorted(range(len(NAMES)), key=lambda i: -probabilities[i])[:PROGRAMS_RUN]
+    kept = [i for i in order if probabilities[i] >= LEAST] or order[:1]
+    total = sum(float(probabilities[i]) for i in kept)
+    n = _number(numbers, (1, 2))
+    w = _number(numbers, (3, 4))
+    v = _number(numbers, (5,))
+    return Understood(
+        tuple((NAMES[i], float(probabilities[i]) / total) for i in kept),
+        1 if n is None else max(0, int(n)), FAR if w is None else max(1, int(w)), 0.0 if v is None else v,
+    )  # fmt: skip
+
+
+def _number(numbers: Sequence[tuple[Number, Any]], kinds: Sequence[int]) -> float | None:
+    """The likeliest number of these kinds; kinds 2 and 4 stand one above what is meant."""
+    best, found = 0.1, None
+    for number, chances in numbers:
+        for kind in kinds:
+            if float(chances[kind]) > best:
+                best, found = float(chances[kind]), number.value - (kind in (2, 4))
+    return found
+
+
+def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
+    """(steps + 1,): the probability that the policy is broken by each step, and by the end.
+
+    `played`: (steps, roles) probabilities.
+    """
+    import numpy as np
+
+    if not steps:
+        played = np.zeros((0, len(ROLES)))
+    levels = np.array(LEVELS)
+    roles = {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
+    ok = np.array([s.ok for s in steps], bool)
+    facts = Facts(roles, ok, [s.value for s in steps], [s.number for s in steps], carried(steps), policy.n, policy.w,
+                  policy.v)  # fmt: skip
+    found = np.zeros(len(steps) + 1)
+    for name, share in policy.programs:
+        found += share * programs.broken(name, facts).mean(0)
+    return found

@@ -1,0 +1,126 @@
+"""The programs of a guardrail mean what the rule language means: held against its reference evaluator."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.core.events import Event, from_mappings
+from evalkit.core.ruletext import parse
+from evalkit.core.semantics import evaluate
+from evalkit.core.steps import Action, action_step
+from evalkit.guardrails.programs import FAR, NAMES, PROGRAMS, ROLES, USED, Facts, broken
+from evalkit.guardrails.sketch import played, sketch
+from evalkit.guardrails.texts import carried, read_step
+
+
+def act(name: str, **more: object) -> dict[str, object]:
+    return {"do": "click", "target": name, **more}
+
+
+RULES = {
+    "forbid": {"forbid": act("a")},
+    "forbid_above": {"forbid": {"do": "type", "target": "a", "value": {">": 3}}},
+    "forbid_try": {"forbid": act("a", ok="any")},
+    "forbid_early": {"forbid": act("a"), "within": 3},
+    "require": {"require": act("a")},
+    "require_soon": {"require": act("a"), "within": 4},
+    "require_either": {"require": [act("a"), act("b")]},
+    "precede": {"require": act("a"), "before": act("b")},
+    "precede_fresh": {"require": act("a"), "before": act("b"), "since": act("c")},
+    "precede_soon": {"require": act("a"), "before": act("b"), "within": 2},
+    "precede_each": {"require": act("a"), "before": act("b"), "each": True},
+    "respond": {"require": act("a"), "after": act("b")},
+    "respond_soon": {"require": act("a"), "after": act("b"), "within": 2},
+    "respond_either": {"require": act("a"), "after": act("b"), "unless": act("c")},
+    "after_forbid": {"forbid": act("a"), "after": act("b")},
+    "after_forbid_above": {"forbid": act("a"), "after": {"do": "type", "target": "b", "value": {">": 3}}},
+    "after_pause": {"forbid": act("a"), "after": act("b"), "within": 2},
+    "after_until": {"require": act("c"), "after": act("b"), "before": act("a")},
+    "count": {"limit": {"count": act("a"), "max": 2}},
+    "rate": {"limit": {"count": act("a"), "max": 1, "within": 3}},
+    "sum": {"limit": {"sum": "value", "of": {"do": "type", "target": "a"}, "max": 6}},
+    "distinct": {"limit": {"distinct": "value", "of": {"do": "type", "target": "a"}, "max": 1}},
+    "per": {"limit": {"count": {"do": "type", "target": "a"}, "max": 1, "per": "value"}},
+    "least": {"limit": {"count": act("a"), "min": 2}},
+    "failures": {"limit": {"count": act("a", ok=False), "max": 1}},
+    "between": {"limit": {"count": act("a"), "max": 1}, "reset": act("b")},
+    "carry": {"tags": {"s": {"from": {"do": "read", "target": "a"}}},
+              "forbid": {"do": "type", "target": "b", "value": {"carries": "s"}}},
+    "carry_to_either": {"tags": {"s": {"from": {"do": "read", "target": "a"}}},
+                        "forbid": [{"do": "type", "target": "b", "value": {"carries": "s"}},
+                                   {"do": "type", "target": "c", "value": {"carries": "s"}}]},
+    "carry_from_either": {"tags": {"s": {"from": [{"do": "read", "target": "a"}, {"do": "read", "target": "c"}]}},
+                          "forbid": {"do": "type", "target": "b", "value": {"carries": "s"}}},
+    "carry_until": {"tags": {"s": {"from": {"do": "read", "target": "a"}}},
+                    "forbid": {"do": "type", "target": "b", "value": {"carries": "s"}}, "until": act("c")},
+}  # fmt: skip
+SECRETS = ("code 4711 xyz", "card 0815 abc")
+
+
+@st.composite
+def actions(draw: st.DrawFn) -> list[dict[str, object]]:
+    """Up to twelve actions on three elements, some of which fail, type numbers, or repeat what was read."""
+    found: list[dict[str, object]] = []
+    for _ in range(draw(st.integers(1, 12))):
+        verb, target = draw(st.sampled_from(("click", "type", "read"))), draw(st.sampled_from("abc"))
+        step: dict[str, object] = {"do": verb, "target": target}
+        if verb == "type":
+            step["value"] = draw(st.sampled_from(("1", "2", "4", "5", *SECRETS)))
+        if verb == "read":
+            step["result"] = draw(st.sampled_from(SECRETS))
+        elif draw(st.integers(0, 4)) == 0:
+            step["ok"] = False
+        found.append(step)
+    return found
+
+
+def test_every_program_has_a_rule_here_and_roles_of_its_own() -> None:
+    assert set(RULES) == set(PROGRAMS) == set(USED) == set(NAMES)
+    assert all(set(roles) <= set(ROLES) for roles in USED.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=15, deadline=None)
+@given(steps=actions())
+def test_a_program_breaks_where_its_rule_breaks(name: str, steps: list[dict[str, object]]) -> None:
+    rule = parse(RULES[name])
+    events = list(from_mappings(steps, "here"))
+    understood = sketch(rule)
+    assert understood is not None
+    assert understood.program == name
+    found = broken(name, facts(understood, rule, events, steps))[0]
+    result = evaluate(rule, events)
+    expected = [status == "violated" for status in result.statuses] + [result.verdict == "violated"]
+    assert list(found) == expected
+
+
+def facts(understood: object, rule: object, events: list[Event], steps: list[dict[str, object]]) -> Facts:
+    hits = played(understood, rule, events)  # type: ignore[arg-type]
+    nothing = [False] * len(events)
+    roles = {role: np.array([hits.get(role, nothing)], bool) for role in ROLES}
+    read = [read_step(line(s)) for s in steps]
+    return Facts(
+        roles, np.array([s.ok for s in read]), [s.value for s in read], [s.number for s in read], carried(read),
+        understood.n or 1, understood.w or FAR, understood.v or 0.0,  # type: ignore[attr-defined]
+    )  # fmt: skip
+
+
+def line(step: dict[str, object]) -> str:
+    value, result = step.get("value"), step.get("result")
+    ended = "failed" if step.get("ok") is False else None if result is None else str(result)
+    return action_step(
+        Action(str(step["do"]), "item", str(step["target"]), None if value is None else str(value), ended)
+    )
+
+
+def test_worlds_run_beside_each_other_without_touching() -> None:
+    rows = {role: np.zeros((2, 3), bool) for role in ROLES}
+    rows["target"][1, 1] = True
+    found = broken("forbid", Facts(rows, np.ones(3, bool), ["", "", ""], [None] * 3, [[], [], []]))
+    assert found.tolist() == [[False] * 4, [False, True, True, True]]
+
+
+def test_a_rule_that_no_program_says_has_no_sketch() -> None:
+    assert sketch(parse({"limit": {"count": act("a"), "max": 1, "within": 3}, "reset": act("b")})) is None
+    assert sketch(parse({"for_each": {"x": "value"}, "forbid": {"do": "type", "target": "a", "value": "$x"}})) is None

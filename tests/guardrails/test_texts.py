@@ -1,0 +1,64 @@
+"""What is read off policies and steps without learning."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.guardrails.texts import carried, clauses, policy_numbers, quote_spans, read_step
+
+
+def test_a_web_action_is_taken_apart() -> None:
+    step = read_step("Type spinbutton 'How many': '9' -> failed")
+    assert step.text == "Type spinbutton 'How many': '9'"
+    assert step.quoted == ("how many", "9")
+    assert (step.value, step.number, step.ok) == ("9", 9.0, False)
+
+
+def test_a_call_keeps_its_arguments_and_is_told_failed_from_fine() -> None:
+    fine = read_step('refund(account="A", amount=300) -> {"ok":true}')
+    assert (fine.number, fine.ok, fine.quoted) == (300.0, True, ("a",))
+    assert not read_step('refund(account="A") -> {"error": "no such account"}').ok
+    assert not read_step("refund(account=7) -> Error: denied").ok
+
+
+def test_a_number_within_other_words_is_no_amount() -> None:
+    assert read_step("Type textbox 'Note': 'code 4711 xyz'").number is None
+    assert read_step("Type textbox 'Price': '$1,200'").number == 1200
+
+
+def test_numbers_of_a_policy_are_found_in_digits_and_words() -> None:
+    found = [n.value for n in policy_numbers("At most twice in 10 steps, the third within 1,200.50; 'Rule 3'.")]
+    assert found == [2, 10, 3, 1200.5, 3]
+
+
+@pytest.mark.parametrize("text", ["the customer's 'Buy now' button", "'Buy now'", 'press "Buy now"'])
+def test_quoted_names_are_found_and_apostrophes_are_none(text: str) -> None:
+    spans = quote_spans(text)
+    assert [name for _, _, name in spans] == ["buy now"]
+    start, stop, _ = spans[0]
+    assert text[start:stop] == "Buy now"
+
+
+def test_what_a_result_showed_is_followed_into_later_steps() -> None:
+    steps = ["Read text 'Card' -> card 4711 22", "Click link 'Home'", "Type textbox 'Note': 'my card 4711 22'"]
+    assert carried([read_step(s) for s in steps]) == [[], [], [0]]
+
+
+def test_a_failure_shows_nothing_that_could_be_carried() -> None:
+    steps = ["Click button 'Pay' -> failed", "Type textbox 'Note': 'it failed'"]
+    assert carried([read_step(s) for s in steps]) == [[], []]
+
+
+def test_a_text_of_several_policies_is_one_a_line() -> None:
+    assert clauses("- Never pay.\n\n* Always ask.") == ["Never pay.", "Always ask."]
+    assert clauses("   ") == ["   "]
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_a_step_and_a_policy(text: str) -> None:
+    step = read_step(text)
+    assert step.ok in (True, False)
+    for number in policy_numbers(text):
+        assert 0 <= number.start < number.stop <= len(text)
+    for start, stop, name in quote_spans(text):
+        assert text[start:stop].casefold() == name
