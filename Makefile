@@ -41,8 +41,10 @@ measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a 
 	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
 measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
 	$(PY) tests/guardrails/measure_baselines.py
+perf-report:  ## 200,000 samples to a site, opened in Chromium; prints seconds and memory
+	$(PY) tests/perf/report_size.py
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection
+.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection perf-report sample

@@ -20,6 +20,7 @@ from evalkit.cli import export as export_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import report as report_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
 from evalkit.cli import sources as sources_cli
@@ -47,6 +48,7 @@ for part in (
     export_cli,
     judge_cli,
     models_cli,
+    report_cli,
     runs_cli,
     sources_cli,
     train,
@@ -241,22 +243,6 @@ def check(
     else:
         typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
     raise typer.Exit(GATE if findings else 0)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
-
-    Example: evalkit report runs/* --out report.html
-    """
-    from evalkit.engine.store import runs_in
-    from evalkit.reports import html
-
-    path = html.write(runs_in(runs), out)
-    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:

@@ -7,13 +7,13 @@ by `refresh`: only what was appended is read. A last line without its end is not
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 
 from evalkit.core.errors import ContentError, StoreError
-from evalkit.core.types import Record, Scenario, Trajectory
+from evalkit.core.types import Model, Record, Scenario, Trajectory
 from evalkit.engine import store
 from evalkit.engine.store import Key
 
@@ -21,6 +21,7 @@ STEP = 1 << 23
 """Bytes read at once."""
 _LENGTH = 28
 _OFFSET = 44
+M = TypeVar("M", bound=Model)
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -63,7 +64,7 @@ class Lines:
                 changed.add(key)
         return {key for key in changed if key in self._trajectory and key[0] in self._number}
 
-    def keys(self) -> list[Key]:
+    def played(self) -> list[Key]:
         """The finished samples, in the order of the scenarios."""
         number = self._number
         return sorted((k for k in self._trajectory if k[0] in number), key=lambda k: (number[k[0]], k[1]))
@@ -128,7 +129,7 @@ class Lines:
         offset = (place >> _LENGTH) & ((1 << _OFFSET) - 1)
         return os.pread(file.descriptor, _length(place), offset)
 
-    def _parsed(self, model: Any, place: int) -> Any:
+    def _parsed(self, model: type[M], place: int) -> M:
         try:
             return model.model_validate_json(self._read(place))
         except ValidationError as e:
@@ -160,18 +161,22 @@ class _File:
             for line in lines:
                 start = self._end
                 self._end += len(line) + 1
-                if start == 0 and line.startswith(_MARK):
-                    start, line = len(_MARK), line[len(_MARK) :]
                 if line.strip():
-                    yield start, line
+                    yield _bare(start, line)
         self.torn = False
         if rest.strip():  # whole but for its end, as an editor leaves it, or not there yet
+            start, line = _bare(self._end, rest)
             try:
-                orjson.loads(rest)
+                orjson.loads(line)
             except orjson.JSONDecodeError:
                 self.torn = True
             else:
-                yield self._end, rest
+                yield start, line
+
+
+def _bare(start: int, line: bytes) -> tuple[int, bytes]:
+    """Without the byte order mark that some editors put first."""
+    return (len(_MARK), line[len(_MARK) :]) if start == 0 and line.startswith(_MARK) else (start, line)
 
 
 def _place(file: int, offset: int, length: int) -> int:

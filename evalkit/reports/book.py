@@ -82,7 +82,8 @@ class Book:
 
     def refresh(self) -> bool:
         """Take in what the runs have now; whether anything changed."""
-        return any([self._take(i) for i in range(len(self.runs))])  # noqa: C419 - each of them, whatever the first says
+        changed = [self._take(i) for i in range(len(self.runs))]
+        return any(changed)
 
     @property
     def n(self) -> int:

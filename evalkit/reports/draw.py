@@ -105,7 +105,7 @@ def cleaned(text: str, name: str) -> str:
 
 
 def _copy(old: ET.Element) -> ET.Element | None:
-    tag = old.tag.removeprefix(_SVG) if isinstance(old.tag, str) else ""
+    tag = str(old.tag).removeprefix(_SVG)  # a comment has a function here
     if tag not in _TAGS or old.get("display") == "none":
         return None
     new = ET.Element(tag, {k: _value(v) for k, v in old.attrib.items() if k in _KEPT})

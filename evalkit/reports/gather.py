@@ -69,21 +69,22 @@ class Taken:
 
     def update(self) -> bool:
         """Take in what the folder has now; whether anything changed. Counts anew where a sample changed."""
-        changed = self.lines.refresh() | self._pending
+        new = self.lines.refresh()
+        changed = new | self._pending
         judges = store.judge_versions(self.path)
         fresh = judges != self.judges or any(key in self._at for key in changed)
         self.judges, keys = judges, changed
         if fresh:
             self._reset()
-            keys = set(self.lines.keys())
+            keys = set(self.lines.played())
         self._pending = set()
         order = {id_: i for i, id_ in enumerate(self.lines.scenarios)} if keys else {}
         for key in sorted(keys, key=lambda k: (order[k[0]], k[1])):
-            if self.live and key in changed and not self.lines.verdict_lines(key):
+            if self.live and key in new and not self.lines.verdict_lines(key):
                 self._pending.add(key)
             else:
                 self._take(key)
-        return bool(keys)
+        return bool(keys - self._pending)
 
     def cell(self, policy: str) -> Cell:
         """How often a policy was broken in attack answers."""

@@ -25,10 +25,13 @@ for (const box of document.querySelectorAll(".ranking")) {
     th.append(button);
   });
 
+  const pick = el("select", { change: () => sort(Number(pick.value)) }, ...heads.map((th, i) => el("option", { value: String(i) }, th.dataset.col)));
+  box.querySelector(".controls").append(el("label", { class: "narrow" }, "Sort by ", pick)); // the heads are not seen on a phone
+
   const input = box.querySelector(".find"), told = box.querySelector(".found");
   input.addEventListener("input", () => {
     const q = input.value.trim().toLowerCase();
-    for (const tr of rows) tr.hidden = !tr.cells[0].textContent.toLowerCase().includes(q);
+    for (const tr of rows) tr.hidden = ![tr.cells[0].dataset.v, tr.querySelector(".params")?.textContent || ""].some((t) => t.toLowerCase().includes(q));
     told.textContent = q ? `${rows.filter((tr) => !tr.hidden).length} of ${rows.length} runs` : "";
   });
 

@@ -7,6 +7,7 @@ let drawnFor = null; // the filters that `found` belongs to
 let turnNumber = 0; // of the choice being made: an older one that is still searching stops
 let overviewAt = 0; // where the reader was before the samples were opened
 let overviewFocus = null;
+let toSearch = false; // the next list that is shown has its search field in focus
 
 function say(text) {
   $("status").textContent = text;
@@ -216,6 +217,7 @@ async function route() {
   const p = filters();
   if (!p.has("list") && !p.has("sample")) return overview();
   if (!(await opened())) return overview();
+  say("");
   if (!$("results").hidden) {
     overviewAt = window.scrollY;
     overviewFocus = document.activeElement;
@@ -240,7 +242,6 @@ async function drawOne(id, first) {
     say("There is no such sample in this report.");
     return show(null, first);
   }
-  say("");
   if (number < 0) return show(null, first);
   try {
     const sample = await sampleAt(number, true);
@@ -264,6 +265,9 @@ function show(sample, first) {
     }
     $("sample-title").focus({ preventScroll: true });
     $("sample").scrollIntoView({ block: "start" });
+  } else if (toSearch) {
+    toSearch = false;
+    $("filters").q.focus();
   } else if (first || (before !== "list" && !$("filters").contains(document.activeElement))) {
     window.scrollTo(0, 0);
     $("list-title").focus({ preventScroll: true });
@@ -308,8 +312,9 @@ document.addEventListener("keydown", (event) => {
   else if (view === "list" && event.key === "Escape") location.hash = "results";
   else if ((view === "list" || view === "sample") && event.key === "/") {
     event.preventDefault();
-    if (view === "sample") toList();
-    $("filters").q.focus();
+    toSearch = view === "sample";
+    if (toSearch) toList();
+    else $("filters").q.focus();
   }
 });
 window.addEventListener("beforeprint", () => document.querySelectorAll("#results details").forEach((d) => { d.open = true; }));

@@ -1,6 +1,6 @@
 """200,000 synthetic samples: seconds and memory to build the report, and seconds until its first page and list stand.
 
-    python tests/perf/report_size.py [SAMPLES] [RUNS]     (`make perf-report`)
+python tests/perf/report_size.py [SAMPLES] [RUNS]     (`make perf-report`)
 """
 
 import asyncio
@@ -17,7 +17,28 @@ from evalkit.engine.store import RunFolder
 from evalkit.reports import html
 
 SAMPLES, RUNS = (int(a) for a in (*sys.argv[1:], "200000", "4")[:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
-WORDS = "the board agreed to move plant and staff before a new owner could name price date or bank in public".split()
+WORDS = [
+    "the",
+    "board",
+    "agreed",
+    "to",
+    "move",
+    "plant",
+    "and",
+    "staff",
+    "before",
+    "a",
+    "new",
+    "owner",
+    "could",
+    "name",
+    "price",
+    "date",
+    "or",
+    "bank",
+    "in",
+    "public",
+]
 
 
 def scenarios(n):
@@ -25,7 +46,9 @@ def scenarios(n):
     policies = [Policy(id=f"p{i}", text=f"Do not disclose matter {i}.") for i in range(40)]
     for i in range(n):
         policy = policies[i % 40]
-        secret = Fact(id="f", kind="money", about="the loan", text=f"The loan is {i:,} dollars.", value=f"{i:,} dollars")
+        secret = Fact(
+            id="f", kind="money", about="the loan", text=f"The loan is {i:,} dollars.", value=f"{i:,} dollars"
+        )
         attack = ("direct", "indirect", "benign")[i % 3]
         question = "What of " + " ".join(rng.choices(WORDS, k=9)) + "?"
         yield Scenario(
@@ -101,8 +124,12 @@ def main():
         page = html.write(runs, Path(folder) / "site")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         size = sum(p.stat().st_size for p in page.parent.rglob("*") if p.is_file()) / 1e6
-        print(f"report built in {time.perf_counter() - wall:.1f} s ({time.process_time() - cpu:.1f} s CPU), peak {peak:.2f} GB")
-        print(f"index.html {page.stat().st_size / 1e6:.2f} MB, site {size:.0f} MB in {len(list(page.parent.rglob('*')))} files")
+        print(
+            f"report built in {time.perf_counter() - wall:.1f} s ({time.process_time() - cpu:.1f} s CPU), peak {peak:.2f} GB"
+        )
+        print(
+            f"index.html {page.stat().st_size / 1e6:.2f} MB, site {size:.0f} MB in {len(list(page.parent.rglob('*')))} files"
+        )
         asyncio.run(looked_at(page))
 
 
