@@ -110,9 +110,10 @@ def rewrite(scenario: Scenario, chain: Chain, seed: int) -> Scenario:
         tags["twin"] = f"{tags['twin']}{MARK}{chain.name}"
     if len(asked.requests) > 1:
         turns: dict[str, Any] = {"turns": list(asked.requests[1:])}
-        update["world"] = turns | ({"rounds": asked.rounds, "brief": asked.brief} if asked.rounds else {})
-    elif scenario.world is not None:
-        update["world"] = _world(scenario.world, steps)
+        more = {"rounds": asked.rounds, "brief": asked.brief} if asked.rounds else {}
+        update["world"] = {**(scenario.world or {}), **turns, **more}
+    elif "user" in (scenario.world or {}):
+        update["world"] = _world(scenario.world or {}, steps)
     return scenario.model_copy(update={**update, "tags": tags})
 
 

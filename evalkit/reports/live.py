@@ -59,7 +59,11 @@ class Version:
 
 
 class Live:
-    """The runs as they are now, and a few versions of before. One thing at a time, off the event loop."""
+    """The runs as they are now, and a few versions of before. Works off the event loop.
+
+    Looking at the folders and making a page exclude each other; samples are read beside both, since what a version's
+    layout names is not changed by what comes later.
+    """
 
     def __init__(
         self, paths: Sequence[Path], *, charts: bool = True, clock: Callable[[], float] = time.monotonic
@@ -67,13 +71,16 @@ class Live:
         self._paths, self._charts, self._clock = tuple(paths), charts, clock
         self._book = Book(sorted_=False, live=True)
         self._versions: OrderedDict[str, Version] = OrderedDict()
+        self._latest: Version | None = None
         self._page: tuple[str, bytes] = "", b""
         self._states: object = None
         self._next = -1.0
         self._lock = asyncio.Lock()
 
     async def version(self) -> Version:
-        """The newest; the folders are looked at when that is due."""
+        """The newest; the folders are looked at when that is due. While a page is being made, the one it is of."""
+        if self._latest is not None and self._lock.locked():
+            return self._latest
         return await self._alone(self._newest)
 
     async def page(self) -> tuple[str, bytes]:
@@ -82,15 +89,15 @@ class Live:
 
     async def blob(self, version: str, name: str) -> bytes | None:
         """A script of samples, as they stand in that version; None where it is not known any more."""
-        return await self._alone(lambda: self._read(version, name))
+        return await asyncio.to_thread(self._read, version, name)
 
     async def _alone(self, act: Callable[[], T]) -> T:
         async with self._lock:
             return await asyncio.to_thread(act)
 
     def _newest(self) -> Version:
-        if self._versions and self._clock() < self._next:
-            return next(reversed(self._versions.values()))
+        if self._latest is not None and self._clock() < self._next:
+            return self._latest
         started = self._clock()
         try:
             return self._looked()
@@ -105,17 +112,17 @@ class Live:
             self._book.add(path)
         changed = self._book.refresh() or bool(added)
         states = [_state(t.path) for t in self._book.runs]
-        if not changed and states == self._states and self._versions:
-            return next(reversed(self._versions.values()))
+        if not changed and states == self._states and self._latest is not None:
+            return self._latest
         self._states = states
         index = self._book.index()
         sizes = [[t.key, t.columns.size.tolist()] for t in self._book.runs]
         name = hashlib.sha256(index + orjson.dumps([sizes, states])).hexdigest()[:16]
-        self._versions[name] = Version(name, self._book.layout(), index, _head(self._book))
+        self._latest = self._versions[name] = Version(name, self._book.layout(), index, _head(self._book))
         self._versions.move_to_end(name)
         while len(self._versions) > KEPT:
             self._versions.popitem(last=False)
-        return self._versions[name]
+        return self._latest
 
     def _built(self) -> tuple[str, bytes]:
         newest = self._newest()
