@@ -108,9 +108,9 @@ class Live:
     def _looked(self) -> Version:
         known = {t.path for t in self._book.runs}
         added = [p for p in store.runs_in(self._paths) if p not in known and (p / "scenarios.jsonl").exists()]
+        changed = self._book.refresh() or bool(added)  # first: what was added has been looked at
         for path in added:
             self._book.add(path)
-        changed = self._book.refresh() or bool(added)
         states = [_state(t.path) for t in self._book.runs]
         if not changed and states == self._states and self._latest is not None:
             return self._latest

@@ -144,7 +144,7 @@ def test_versions_are_forgotten_after_a_while_and_that_is_said(growing):
     assert "load the page again" in c.get(f"/data/{first}/index.js").text
 
 
-def test_a_sample_without_its_verdicts_is_not_shown_yet_and_a_torn_line_is_waited_for(growing):
+def test_a_sample_waits_one_look_for_its_verdicts_and_a_torn_line_for_its_end(growing):
     clock = Clock()
     growing(1)
     growing(1, verdicts=False)
@@ -153,7 +153,7 @@ def test_a_sample_without_its_verdicts_is_not_shown_yet_and_a_torn_line_is_waite
     with (growing.path / "trajectories.jsonl").open("ab") as f:
         f.write(b'{"scenario_id": "doc-0/ben')
     clock.now += 100
-    assert version(c)["head"].startswith("live, 1 of")
+    assert version(c)["head"].startswith("live, 2 of")  # one that failed never has verdicts
 
 
 def test_a_run_that_is_begun_later_in_the_same_folder_appears(growing, tmp_path):
