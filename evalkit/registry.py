@@ -20,6 +20,7 @@ TARGETS = {
     "smollm2": "evalkit.targets.local:make_embedded",
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
+    "recorded": "evalkit.engine.recorded:make",
     "python": "evalkit.targets.scripted:make_python",
     "langgraph": "evalkit.targets.agent:make",
     "rules": "evalkit.targets.detectors:make_rules",

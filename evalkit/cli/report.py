@@ -21,6 +21,10 @@ def report(
         list[Path] | None,
         typer.Option(help="A stored calibration (evalkit calibrate --out) to name beside its judge. Repeatable."),
     ] = None,
+    figures_only: Annotated[
+        list[Path] | None,
+        typer.Option(help="A run of which no text may be shown (licence): numbers only. Repeatable."),
+    ] = None,
     charts: Annotated[bool, typer.Option(help="Draw charts (extra `report`); the tables have every number.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout: the page, its size.")] = False,
 ) -> None:
@@ -33,7 +37,10 @@ def report(
     from evalkit.engine.store import runs_in
     from evalkit.reports import html
 
-    path = html.write(runs_in(runs), out, calibrations=calibration or (), charts=charts)
+    hidden = runs_in(figures_only or ())
+    path = html.write(
+        runs_in([*runs, *hidden]), out, calibrations=calibration or (), charts=charts, figures_only=hidden
+    )
     size = path.stat().st_size
     beside = sum(p.stat().st_size for p in (path.parent / html.FOLDER).glob("*.js")) if path.name == "index.html" else 0
     if json_:

@@ -1,5 +1,6 @@
 """What a guardrail decides, and where in a trajectory it decided it. Records only."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -45,3 +46,16 @@ class Guarded(Model):
     decision: Decision
     withheld: Message | None = Field(default=None, exclude_if=lambda m: m is None)
     """What the model said or the tool gave, where it did not get through as it was. No judge reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A decision with what follows from it, for whoever stands between user, model and tools."""
+
+    decision: Decision
+    message: Message | None
+    """What may go on: as it was, with something taken out; None: nothing may."""
+    refusal: str = ""
+    """What is read instead, where nothing may go on."""
+    revision: str = ""
+    """What the model is told, where it is to answer anew."""

@@ -39,6 +39,11 @@ class _Scenario:
     context: int | None
     size: int
 
+    @property
+    def shown(self) -> bool:
+        """Whether a run has it whose texts may be shown."""
+        return self.taken.texts
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -67,11 +72,11 @@ class Book:
     _order: list[list[int]] = field(default_factory=list, repr=False)
     _bounds: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
-    def add(self, path: Path) -> Taken:
-        """Take in a run folder."""
+    def add(self, path: Path, texts: bool = True) -> Taken:
+        """Take in a run folder. Without `texts` its numbers count and nothing of its samples is in any blob."""
         digest = RunSpec.model_validate(store.manifest(path).get("spec", {})).digest()
         same = sum(t.key.partition("-")[0] == digest for t in self.runs)
-        taken = Taken(path, digest if same == 0 else f"{digest}-{same + 1}", self.live)
+        taken = Taken(path, digest if same == 0 else f"{digest}-{same + 1}", self.live, texts)
         found = store.contexts(path) if (path / "contexts.jsonl").exists() else {}
         self._context_of.append({i: self._context(c) for i, c in found.items()})
         self._scenario_of.append({})
@@ -106,7 +111,7 @@ class Book:
                     name: {"values": list(values), "of": column, "many": name in MANY}
                     for name, (values, column) in self._facets.items()
                 },
-                "ids": [s.id for s in self.scenarios],
+                "ids": [s.id if s.shown else "" for s in self.scenarios],
                 "runs": [self._run(i, t) for i, t in enumerate(self.runs)],
                 "bounds": self._bounds,
             }
@@ -161,6 +166,10 @@ class Book:
         number = self._once.setdefault(digest, len(self.scenarios))
         if number == len(self.scenarios):
             self.scenarios.append(_Scenario(taken, id_, scenario.family, context, len(line)))
+        elif self.scenarios[number].shown or not taken.texts:
+            return number
+        self.scenarios[number].taken = taken
+        if taken.texts:
             for name, value in facets(scenario):
                 self._file(number, name, value)
         return number
@@ -196,7 +205,7 @@ class Book:
         }
 
     def _ordered(self, i: int, taken: Taken) -> list[int]:
-        rows = list(range(len(taken.columns.keys)))
+        rows = list(range(len(taken.columns.keys))) if taken.texts else []
         if self.sorted_:
             attack = self._facets.get("attack", ({}, []))[1]
             of, word, keys = self._scenario_of[i], taken.columns.word, taken.columns.keys
@@ -209,6 +218,7 @@ class Book:
             "key": taken.key,
             "model": taken.spec.model,
             "epochs": taken.spec.epochs,
+            "withheld": not taken.texts,
             "parts": taken.told.rows,
             "s": [of[c.keys[at][0]] for at in order],
             "e": [c.keys[at][1] for at in order] if taken.spec.epochs > 1 else [],
@@ -229,11 +239,15 @@ class Book:
 
     def _asked(self, members: range) -> Iterator[bytes]:
         for s in self.scenarios[members.start : members.stop]:
+            if not s.shown:
+                yield b"null"
+                continue
             yield b'{"record":%b,"context":%b}' % (s.taken.lines.scenario_line(s.id), orjson.dumps(s.context))
 
     def _documents(self, members: range) -> Iterator[bytes]:
-        for c in self.contexts[members.start : members.stop]:
-            yield c.model_dump_json().encode()
+        shown = {s.context for s in self.scenarios if s.shown}
+        for number in members:
+            yield self.contexts[number].model_dump_json().encode() if number in shown else b"null"
 
 
 def packed(data: bytes, level: int = 9) -> str:
@@ -246,11 +260,12 @@ def script(name: str, data: bytes, level: int = 6) -> str:
     return f'evalkitBlob("{name}","{packed(data, level)}");\n'
 
 
-def read(paths: Sequence[Path], *, sorted_: bool = True, live: bool = False) -> Book:
-    """A book of the run folders."""
+def read(paths: Sequence[Path], *, sorted_: bool = True, live: bool = False, figures_only: Sequence[Path] = ()) -> Book:
+    """A book of the run folders; of those that are in `figures_only` too there is no text in it."""
     book = Book(sorted_=sorted_, live=live)
+    hidden = {p.resolve() for p in figures_only}
     for path in paths:
-        book.add(path)
+        book.add(path, texts=path.resolve() not in hidden)
     return book
 
 

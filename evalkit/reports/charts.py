@@ -164,7 +164,7 @@ def curves(found: Sequence[Curve], x: str, y: str, *, diagonal: bool = False, do
         for c in found
         for i, (a, b) in enumerate(c.points)
     ]
-    wide, high, own = _high(x, "x"), _high(y, "y"), _OWN
+    wide, high, pen = _high(x, "x"), _high(y, "y"), _OWN
     layers: list[Spec] = []
     if diagonal:
         layers.append(
@@ -174,17 +174,18 @@ def curves(found: Sequence[Curve], x: str, y: str, *, diagonal: bool = False, do
                 "encoding": {"x": wide, "y": high},
             }
         )
-    line: Spec = {"x": wide, "y": high, "detail": {"field": "letter"}, "order": {"field": "order"}, **own}
+    line: Spec = {"x": wide, "y": high, "detail": {"field": "letter"}, "order": {"field": "order"}, **pen}
     layers.append({"data": {"values": rows}, "mark": {"type": "line", "strokeWidth": 1.75}, "encoding": line})
     if dots:
         mark: Spec = {"type": "circle", "size": 36, "opacity": 1}
-        layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"x": wide, "y": high, **own}})
-    labels = [rows_of[len(rows_of) // 2] for c in found if (rows_of := [r for r in rows if r["letter"] == c.letter])]
+        layers.append({"data": {"values": rows}, "mark": mark, "encoding": {"x": wide, "y": high, **pen}})
+    of = [[r for r in rows if r["letter"] == c.letter] for c in found]  # a label each, spread along the lines
+    labels = [own[len(own) * (i + 1) // (len(of) + 1)] for i, own in enumerate(of) if own]
     layers.append(
         {
             "data": {"values": labels},
             "mark": {"type": "text", "align": "left", "dx": 7, "dy": 9, "fontWeight": "bold"},
-            "encoding": {"x": wide, "y": high, "text": {"field": "letter"}, **own},
+            "encoding": {"x": wide, "y": high, "text": {"field": "letter"}, **pen},
         }
     )
     return _sized(layers)
@@ -239,8 +240,19 @@ def _at(s: Series, where: Any, m: Metric) -> Spec:
     }  # fmt: skip
 
 
-def _last(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return list({r["letter"]: r for r in rows}.values())
+def _last(rows: Sequence[Mapping[str, Any]]) -> list[Spec]:
+    """The end of every line, with the letters of all lines that end there."""
+    found: dict[tuple[Any, int], list[Mapping[str, Any]]] = {}
+    for r in {r["letter"]: r for r in rows}.values():
+        found.setdefault((r["at"], round(r["value"] * 20)), []).append(r)
+    return [
+        {
+            **same[0],
+            "letter": " ".join(r["letter"] for r in same),
+            "colour": same[0]["colour"] if len(same) == 1 else INK,
+        }
+        for same in found.values()
+    ]
 
 
 def _together(rows: Sequence[Mapping[str, Any]]) -> Iterator[Spec]:

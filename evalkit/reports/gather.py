@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.content import jsonl_lines
-from evalkit.core.types import Policy, Record, RunSpec, Scenario
+from evalkit.core.types import Policy, Record, RunSpec
 from evalkit.engine import measures, store
 from evalkit.engine.corrected import applied
 from evalkit.engine.lines import Lines
@@ -44,16 +44,14 @@ class Columns:
 class Taken:
     """A run as it is now."""
 
-    def __init__(self, path: Path, key: str, live: bool = False) -> None:
-        """`live`: a sample that has no verdict yet is left for the next `update`."""
-        self.path, self.key, self.live = path, key, live
+    def __init__(self, path: Path, key: str, live: bool = False, texts: bool = True) -> None:
+        """`live`: a sample that has no verdict yet is left for the next `update`. `texts`: may they be shown?"""
+        self.path, self.key, self.live, self.texts = path, key, live, texts
         self.manifest = store.manifest(path)
         self.spec = RunSpec.model_validate(self.manifest.get("spec", {}))
         self.kind = measures.kind_of(self.manifest)
         self.lines = Lines(path)
         self.told = Told(self.kind)
-        self.scenarios: dict[str, Scenario] = {}
-        """Of the samples taken in: without messages and world, which are long and not counted."""
         self.policies: dict[str, Policy] = {}
         self.judges: dict[str, str] = {}
         """Name and version of those whose verdicts count."""
@@ -65,7 +63,8 @@ class Taken:
         """Its summary and manifest. The summary is that of the samples taken in."""
         found = _summary(self.path, self._counted, self.spec, self.manifest)
         torn = [f"{p.name}: its last line has no end and was left out" for p in self.lines.torn]
-        return Run(self.key, {**found, "notes": [*found["notes"], *torn]} if torn else found, self.manifest)
+        summary = {**found, "notes": [*found["notes"], *torn]} if torn else found
+        return Run(self.key, summary, self.manifest, figures_only=not self.texts)
 
     def update(self) -> bool:
         """Take in what the folder has now; whether anything changed. Counts anew where a sample changed."""

@@ -37,21 +37,30 @@ SCRIPTS = ("data.js", "sample.js", "around.js", "report.js", "ranking.js")
 LIVE = "live.js"
 FOLDER = "data"
 """Of a site: where the blobs are. Written whole, and taken away when the site is written again."""
+_KINDS = {"answers": "of answers", "dialogue": "of dialogues", "detection": "of detectors"}
 _STEERING = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 """Control, zero-width and direction characters, and halves of surrogate pairs. The script has the same list."""
 
 
-def write(runs: Sequence[Path], out: Path, *, calibrations: Sequence[Path] = (), charts: bool = True) -> Path:
+def write(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    calibrations: Sequence[Path] = (),
+    charts: bool = True,
+    figures_only: Sequence[Path] = (),
+) -> Path:
     """Write the report over `runs` (run folders); returns the page.
 
     `out` that ends with .html is one file with everything inside. Any other is a folder: `index.html`, and of more
-    than `INSIDE` samples the texts beside it, loaded when they are looked at.
+    than `INSIDE` samples the texts beside it, loaded when they are looked at. `figures_only`: runs of which no text may
+    be shown.
     """
     if not runs:
         raise UsageError("no runs to report on: name one or more run folders")
-    book = books.read(runs)
+    book = books.read(runs, figures_only=figures_only)
     known = [calibration.load(path) for path in calibrations]
     if out.suffix.lower() in (".html", ".htm"):
         _replace(out, page(book, calibrations=known, charts=charts))
@@ -154,12 +163,18 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, numbers.NONE if value in (None, "", {}) else str(value)
 
 
-def _about(runs: Sequence[Run]) -> dict[str, str]:
-    """What every metric of such runs is, and every corrected one that there is."""
+def _about(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """What every metric of such runs is, and every corrected one that there is; by kind where two kinds differ."""
     kinds = dict.fromkeys(str(r.summary.get("measures", "answers")) for r in runs)
-    found = {k: v for kind in kinds for k, v in measures.about(kind).items()}
+    every = [(kind, name, text) for kind in kinds for name, text in measures.about(kind).items()]
+    meanings = {name: {text for _, other, text in every if other == name} for _, name, _ in every}
+    found = {
+        tables.label(name) + (f" ({_KINDS.get(kind, kind)})" if len(meanings[name]) > 1 else ""): text
+        for kind, name, text in every
+    }
     named = {name for r in runs for name in r.names()}
-    return found | {k: v for k, v in {**PRESSED, **CORRECTED}.items() if k in named}
+    found |= {tables.label(k): v for k, v in {**PRESSED, **CORRECTED}.items() if k in named}
+    return list(found.items())
 
 
 def _environment() -> Environment:
@@ -175,7 +190,7 @@ def _environment() -> Environment:
     env.globals.update(
         link=link, bar=bar, BAR=BAR, NONE=numbers.NONE, flat=flat, partial=tables.partial, cautions=noted,
         errors=tables.errors, error_count=tables.error_count, tokens=tables.tokens, cost=tables.cost,
-        corrected=CORRECTED, listed=section.listed, findable=section.findable, by=detection.BY,
+        corrected=CORRECTED, listed=section.listed, by=detection.BY,
         sliced=detection.SLICED, about_constants=detection.ABOUT_CONSTANTS, suspects=dialogue.suspects,
         share=numbers.percent, level=section.level, points=section.points, p_value=section.p_value,
         high=tables.HIGHER_IS_BETTER, guard_metrics=section.GUARD_METRICS,

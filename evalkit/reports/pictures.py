@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST = 16
 """Runs in one chart; more are a tangle."""
+MOST_KINDS = 8
+"""Kinds side by side in one chart; of more, the labels cannot be read, and the table has them."""
 CURVE = 120
 """Points that a curve is drawn with."""
 BINS = 10
@@ -60,7 +62,10 @@ def _plane(section: "Section") -> Iterator[Found]:
         high = y in HIGHER_IS_BETTER
         best = standing.front([(a.value or 0.0, (b.value or 0.0) * (1 if high else -1)) for _, a, b in known])
         on_front = {known[i][0].key for i in best}
-        dots = [Dot(*_pen(section, r), a, b, f"#list={x}&run={r.key}", r.key in on_front) for r, a, b in known]
+        dots = [
+            Dot(*_pen(section, r), a, b, "" if r.figures_only else f"#list={x}&run={r.key}", r.key in on_front)
+            for r, a, b in known
+        ]
         arrows = [(section.letters[g.base.key][0], section.letters[g.guarded.key][0]) for g in section.guarded]
         about = (
             f"{'Upper' if high else 'Lower'} left is best. Crosses are 95% intervals; the dashed line is the Pareto "
@@ -82,7 +87,7 @@ def _along(section: "Section") -> Iterator[Found]:
     }[section.ranked_by]  # fmt: skip
     for key, metric, title, x in wanted:
         values = section.slices(key, metric)
-        if len(values) < 2:
+        if len(values) < 2 or (key in ("attack", "rewrite") and len(values) > MOST_KINDS):
             continue
         numeric = all(v.isdecimal() for v in values)
         ordered = sorted(values, key=lambda v: (_first_number(v), v))
@@ -197,4 +202,4 @@ def _first_number(text: str) -> int:
 def _short(text: str) -> str:
     """Only names of ours with letters, digits and dashes go into a drawing; of others their first twelve such."""
     kept = "".join(c if c.isalnum() or c in " -_.+" else " " for c in text)
-    return " ".join(kept.replace("_", " ").split())[:14]
+    return " ".join(kept.replace("_", " ").removesuffix(" steps").split())[:14]

@@ -10,11 +10,11 @@ from typing import Any
 
 from evalkit.benchmarks import suites
 from evalkit.core.errors import ContentError, UsageError
-from evalkit.core.types import Metric
+from evalkit.core.types import Metric, Policy
 from evalkit.reports import charts, detection, dialogue, pressure, standing, tables
 from evalkit.reports.book import Book
 from evalkit.reports.numbers import NONE
-from evalkit.reports.parts import MANY, METRICS
+from evalkit.reports.parts import METRICS
 from evalkit.reports.pictures import Picture, pictures
 from evalkit.reports.standing import Guarded, Pair, Standing
 from evalkit.reports.tables import Column, Group, Run
@@ -108,7 +108,7 @@ class Section:
 
     def worst(self) -> Run | None:
         """The run that does worst, where anything went wrong in it: where a reader should look first."""
-        measured = [r for r in self.group.runs if r.metric(self.ranked_by).value is not None]
+        measured = [r for r in self.group.runs if r.metric(self.ranked_by).value is not None and not r.figures_only]
         if not measured:
             return None
         value = measured[-1].metric(self.ranked_by).value
@@ -171,18 +171,26 @@ class Section:
         if s is None or s.detectable is None:
             return ""
         least = f"{100 * s.detectable:.1f} points"
-        if len(s.ranks) > 1:
-            said = f"In pairs on the same scenarios, this set shows a true difference of {least} or more in four of five tries"
-        else:
-            said = (
-                f"Against another run on the same scenarios, about {least} or more would be shown in four of five tries"
-            )
-        few = (
-            f"; with so few families ({s.families}) rank intervals are rough"
-            if s.families < standing.FEW_FAMILIES
-            else ""
-        )
-        return f"{said} (minimum detectable effect of {tables.label(s.metric).lower()}, 80% power, 5% level, {s.families} families){few}."
+        some = "scenarios, in pairs, this set shows" if len(s.ranks) > 1 else "scenarios another run would show"
+        rough = s.families < standing.FEW_FAMILIES and s.ranks
+        few = f"; with so few families ({s.families}) rank intervals are rough" if rough else ""
+        about = f"minimum detectable effect of {tables.label(s.metric).lower()}, 80% power, 5% level"
+        return f"On the same {some} a true difference of {least} or more in four of five tries ({about}){few}."
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether any answer was cut by the length limit."""
+        return any(r.summary["truncated"] for r in self.group.runs)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether any answer was timed; detectors have their times among their metrics."""
+        return not self.detects and any(standing.taken(self.book, r).columns.latency for r in self.group.runs)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any run counted tokens or money."""
+        return any(tables.tokens(r.summary) != NONE or tables.cost(r.summary) != NONE for r in self.group.runs)
 
     def latency(self, run: Run) -> str:
         """The median time of an answer."""
@@ -215,10 +223,12 @@ class Section:
         return [*found, *self._by_policy()]
 
     def _by_policy(self) -> list[Heat]:
+        if any(r.figures_only for r in self.group.runs):  # the policies are texts too
+            return []
         every = standing.policies(self.book, self.group)
         if len(every) < 2:
             return []
-        known = {id_: p for t in self.book.runs for id_, p in t.policies.items()}
+        known = self._policies
         order = sorted(every, key=lambda p: (-sum(m.value or 0.0 for m in every[p].values()), p))
         shown = order[:MOST_POLICIES]
         rows = [(p, known[p].text, every[p], {"policy": p}) for p in shown]
@@ -229,7 +239,7 @@ class Section:
         return [Heat(title, about, "leakage_rate", False, rows)]
 
     def _rows(self, metric: str, key: str) -> list[tuple[str, str, Mapping[str, Metric], Mapping[str, str]]]:
-        known = {id_: p for t in self.book.runs for id_, p in t.policies.items()} if key == "policy" else {}
+        known = self._policies if key == "policy" else {}
         return [
             (
                 v,
@@ -239,6 +249,11 @@ class Section:
             )
             for v in sorted(self.slices(key, metric), key=dialogue.order)
         ]
+
+    @property
+    def _policies(self) -> dict[str, Policy]:
+        """Of the runs whose texts may be shown."""
+        return {id_: p for t in self.book.runs if t.texts for id_, p in t.policies.items()}
 
     def _by_run(self, metric: str, where: Mapping[str, str]) -> dict[str, Metric]:
         return {r.key: r.metric(metric, where) for r in self.group.runs}
@@ -300,12 +315,6 @@ SLICES = frozenset(
     }
 )
 """Slices that the list of samples can filter by, each scenario being in one of them at most."""
-FINDABLE = SLICES | set(MANY)
-
-
-def findable(where: Mapping[str, str]) -> bool:
-    """Whether the list of samples can filter by it."""
-    return not set(where) - FINDABLE
 
 
 def level(metric: Metric, good: bool) -> int | None:

@@ -146,7 +146,7 @@ def test_a_dry_run_counts_the_answers_of_whole_dialogues(written):
 
 def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
     with TalkServer(written[1]) as server:
-        wish = Wish(suite="intellagent", model="scripted/oracle", data=str(written[0]))
+        wish = Wish(suite="intellagent", model="scripted/refuses", data=str(written[0]))
         offline, folder = prepare(wish)
         modelled, other = prepare(
             Wish(**{**vars(wish), "user_model": "m", "user_target": TargetOptions(base_url=server.url)})

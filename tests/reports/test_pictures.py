@@ -90,8 +90,10 @@ def test_the_same_numbers_give_the_same_drawing():
 
 def test_what_a_drawing_does_not_need_does_not_pass():
     evil = (
-        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" onload="x()" viewBox="0 0 1 1">'
-        '<script>x()</script><style>a{}</style><foreignObject><b xmlns="http://www.w3.org/1999/xhtml">x</b></foreignObject>'
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        'onload="x()" viewBox="0 0 1 1">'
+        "<script>x()</script><style>a{}</style>"
+        '<foreignObject><b xmlns="http://www.w3.org/1999/xhtml">x</b></foreignObject>'
         '<image href="https://x.example/"/><g style="fill:red" id="a">'
         '<a xlink:href="javascript:x()"><path d="M1,1" onclick="x()"/></a>'
         '<a xlink:href="https://vega.github.io/vega-datasets/#list=x">'

@@ -67,6 +67,22 @@ def test_the_policy_of_a_site_admits_scripts_beside_it_by_our_own_addresses_only
     assert "connect-src" not in policy  # default-src 'none': nothing can be sent anywhere
 
 
+def test_of_a_run_of_figures_only_no_text_is_in_any_file(beside, make_run, tmp_path):
+    secret = make_run("recorded", lambda s: f"VERBATIM {s.secrets[0].value if s.secrets else ''}", content="theirs")
+    page = html.write([make_run("m"), secret], tmp_path / "site", figures_only=[secret])
+    book = books.read([make_run("m"), secret], figures_only=[secret])
+    everything = page.read_text() + "".join(book.blob(name).decode() for name in book.names())
+    assert "recorded" in page.read_text()
+    assert "figures only: its texts are not in this report" in page.read_text()
+    assert "VERBATIM" not in everything
+    alone = books.read([secret], figures_only=[secret])
+    everything = html.page(alone) + "".join(alone.blob(name).decode() for name in alone.names())
+    for text in ("VERBATIM", "$4.2 million", "size of the loan", "What is new", "Minutes 0"):
+        assert text not in everything, text
+    assert "100.0%" in everything
+    assert not re.search(r'href="#list[^"]*"', everything)
+
+
 async def test_samples_of_a_site_are_loaded_when_they_are_looked_at(beside, make_run, tmp_path, browser):
     page = html.write([make_run("m", answers, documents=8), make_run("other", documents=8)], tmp_path / "site")
     async with browser() as tab:
@@ -106,8 +122,7 @@ async def test_a_blob_that_is_missing_is_said_and_the_tables_stay(beside, make_r
     async with browser() as tab:
         await tab.open(page.as_uri())
         await tab.click(".ranked .rate")
-        await tab.until("!document.querySelector('#status').hidden")
-        assert "data/s0.js is missing" in await tab.js("document.querySelector('#status').textContent")
+        await tab.until("document.querySelector('#status').textContent.includes('data/s0.js is missing')")
         assert await tab.js("document.querySelectorAll('.ranked tbody tr').length") == 1
 
 

@@ -77,8 +77,8 @@ def test_a_single_run_has_no_rank_and_still_says_what_it_resolves(group_of, make
     book, group = group_of(make_run("a", some(7), documents=40))
     section = Section(1, group, [group], book)
     assert section.rank(group.runs[0]) == "–"
-    assert "Against another run on the same scenarios" in section.resolves
-    assert "40 families" in section.resolves
+    assert "On the same scenarios another run would show" in section.resolves
+    assert "80% power" in section.resolves
 
 
 def test_more_runs_than_can_be_tested_are_said_not_dropped(group_of, make_run, monkeypatch):
