@@ -12,7 +12,7 @@ from evalkit.core.errors import EvalkitError, TargetError, UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import Context, Failure, Guarded, Message, Reply, Request, RunSpec, Scenario, Trajectory, render
 from evalkit.engine.conversation import Stopped, Taken, together
-from evalkit.engine.play import Price, estimated, priced, whole
+from evalkit.engine.play import Price, estimated, guard_failure, priced, whole
 
 ATTACKER_PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 256}
 """What an attacker model is asked with, unless its adapter says otherwise."""
@@ -110,7 +110,7 @@ class _Talk:
             cached=0 < self.model.replies + self.attacker.replies == self.model.cached + self.attacker.cached,
             world=world,
             guarded=tuple(self.held),
-            failure=_undecided(self.held) or failure,
+            failure=guard_failure(self.held) or failure,
         )
 
     def _say(self, text: str) -> None:
@@ -168,14 +168,3 @@ class _Talk:
             reply = replace(reply, usage=estimated(request, reply))
         side.add(reply, priced(reply, price))
         return reply
-
-
-def _undecided(held: Sequence[Guarded]) -> Failure | None:
-    """A guardrail that broke makes the sample an error, whatever it let through."""
-    found = next((g for g in held if g.decision.failed), None)
-    if found is None:
-        return None
-    message = (
-        f"{found.decision.guardrail} at {found.hook}: {found.decision.reason or 'failed'}; {found.decision.action}"
-    )
-    return Failure(kind="guardrail", message=message[:300], boundary="guardrail")
