@@ -92,8 +92,8 @@ class Attack(Model):
         wrong = [f"forms.{name}: {why}" for name, form in self.forms.items() if (why := self._lacks(name, form))]
         if self.default is not None and self.default not in self.forms:
             wrong.append(f"default: no form {self.default!r} (there are: {', '.join(self.forms)})")
-        if self.default is None and any(f.adaptive for f in self.forms.values()):
-            wrong.append("default: name one, since a form that needs an attacker model is not drawn")
+        if self.default is None and not self.drawn:
+            wrong.append("default: name one, since no form with an attacker model is drawn")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -102,6 +102,11 @@ class Attack(Model):
         """What a form's code looks up; of phrases the name of the form is the language."""
         code = self.forms[form].code
         return Table(form, self.phrases) if code == "phrases" else Written(self.written) if code == "written" else None
+
+    @property
+    def drawn(self) -> list[str]:
+        """The forms that may be drawn where none is named."""
+        return [name for name, form in self.forms.items() if not form.adaptive]
 
     @property
     def knows(self) -> Mapping[str, str] | None:

@@ -243,7 +243,7 @@ def _world(world: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def _drawn(step: Step, scenario: Scenario, seed: int) -> str:
-    return _rng(step, scenario, seed).choice(list(step.attack.forms))
+    return _rng(step, scenario, seed).choice(step.attack.drawn)
 
 
 def _rng(step: Step, scenario: Scenario, seed: int) -> random.Random:
