@@ -50,6 +50,8 @@ GENERATORS = {
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {
+    "disclosure": "evalkit.guardrails.disclosure:make",  # tells(policy, answer, context), for non-disclosure policies
+    "precedents": "evalkit.guardrails.precedents:make",  # the default with the store of $EVALKIT_PRECEDENTS
     "default": "evalkit.guardrails.loading:load",
     "small": "evalkit.guardrails.loading:small",
     "linear": "evalkit.guardrails.loading:by_words",

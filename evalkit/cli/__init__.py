@@ -17,12 +17,16 @@ from evalkit.cli import audit, calibrate, ci, policies, train
 from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import export as export_cli
+from evalkit.cli import guard as guard_cli
+from evalkit.cli import guarded as guarded_cli
 from evalkit.cli import intellagent as intellagent_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import report as report_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
+from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
@@ -45,9 +49,12 @@ for part in (
     calibrate,
     compare_cli,
     export_cli,
+    guard_cli,
     judge_cli,
     models_cli,
+    report_cli,
     runs_cli,
+    serve_cli,
     sources_cli,
     train,
 ):
@@ -153,6 +160,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    guardrail: guarded_cli.Name = None,
+    guard_policies: guarded_cli.Policies = None,
+    guard_action: guarded_cli.Act = None,
     attacks: attacks_cli.Attacks = None,
     attacker_model: attacks_cli.Model = None,
     attacker_base_url: attacks_cli.BaseUrl = None,
@@ -205,6 +215,7 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        guard=guarded_cli.wish(guardrail, guard_policies, guard_action),
         pressure=attacks_cli.pressure(
             attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
         ),
@@ -244,22 +255,6 @@ def check(
     raise typer.Exit(GATE if findings else 0)
 
 
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
-
-    Example: evalkit report runs/* --out report.html
-    """
-    from evalkit.engine.store import runs_in
-    from evalkit.reports import html
-
-    path = html.write(runs_in(runs), out)
-    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
-
-
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
     import asyncio
 
@@ -287,10 +282,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlet
             say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
+    beside = guarded_cli.beside(path) if wish.guard else None
     if as_json:
-        print_json(document)
+        print_json(document | ({"without": beside.document()} if beside else {}))
     else:
-        typer.echo(terminal.table(document))
+        typer.echo(terminal.table(document) + (f"\n\n{beside.text()}" if beside else ""))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     result = gated.run(path, document, gates, max_errors, stopped)
     code = ci.settle(result, outlets)

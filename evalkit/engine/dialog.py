@@ -154,6 +154,7 @@ class Dialogues:
             attempts=1 + agent.retries,
             cached=0 < agent.replies + user.replies == agent.cached + user.cached,
             world=found,
+            guarded=talk.watched.guarded(talk.messages),
             failure=failure,
         )
 

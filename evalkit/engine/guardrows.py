@@ -24,6 +24,7 @@ from evalkit.core.cases import case_of
 from evalkit.core.errors import ContentError
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Model, Scenario
+from evalkit.engine.guardcalls import Tools
 from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.sketch import Sketch, played, sketch
 
@@ -45,6 +46,8 @@ _OWN = {
 
 KEPT_APART = 6
 """Of so many further sentences of a form one is the dev part's."""
+CALLS = 0.2
+"""How often the trajectories of a block are tool calls (guardcalls.py)."""
 REWORDED = 0.6
 """How often a policy of the training or dev part is put in a further sentence."""
 _NAMINGS: tuple[wording.Naming, ...] = ("named", "described", "both")
@@ -120,7 +123,8 @@ def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[
         if block.split != "test":
             rng = Random(f"guardrail words {seed} {index}")
             scenarios = [Scenario.model_validate_json(r.line) for r in found]
-            for scenario in _reworded(block, scenarios, sentences, rng):
+            tools = Tools(block.template, rng) if sentences is not None and rng.random() < CALLS else None
+            for scenario in _reworded(block, scenarios, sentences, tools, rng):
                 row = row_of(scenario, sentences)
                 if row is not None:
                     yield row
@@ -131,15 +135,20 @@ def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[
             return
 
 
-def _reworded(block: Block, scenarios: list[Scenario], more: Sentences | None, rng: Random) -> Iterator[Scenario]:
-    """The pairs of a block; those of one policy stay in the same words."""
+def _reworded(
+    block: Block, scenarios: list[Scenario], more: Sentences | None, tools: Tools | None, rng: Random
+) -> Iterator[Scenario]:
+    """The pairs of a block; those of one policy stay in the same words. `tools`: the steps as calls of these."""
     words: dict[str, tuple[str, str] | None] = {}
     drafts = {pair.draft.id: pair.draft for pair in block.pairs}
-    for scenario in scenarios:
-        policy = scenario.policies[0]
+    calls = [tools.lines(steps) for steps in block.trajectories] if tools is not None else []
+    for pair, told in zip(block.pairs, scenarios, strict=True):
+        policy, scenario = told.policies[0], told
+        if calls:
+            scenario = told.model_copy(update={"world": {**(told.world or {}), "steps": calls[pair.trajectory]}})
         if policy.id not in words:
-            drawn = more is not None and rng.random() < REWORDED
-            words[policy.id] = _word(drafts[policy.id], block, more, rng) if drawn and more is not None else None
+            drawn = more is not None and (tools is not None or rng.random() < REWORDED)
+            words[policy.id] = _word(drafts[policy.id], block, more, rng, tools) if drawn and more is not None else None
         said = words[policy.id]
         if said is None:
             yield scenario
@@ -172,13 +181,19 @@ def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: 
             )
 
 
-def _word(draft: Draft, block: Block, more: Sentences, rng: Random) -> tuple[str, str] | None:
+def _word(
+    draft: Draft, block: Block, more: Sentences, rng: Random, tools: Tools | None = None
+) -> tuple[str, str] | None:
     """A policy in a further sentence, and that sentence."""
     sentence = more.draw(draft.form, block.split == "dev", rng)
     if sentence is None:
         return None
     naming = wording.naming_of(rng.choices(_NAMINGS, _SHARES)[0], draft, block.template)
+    if tools is not None and naming == "named":
+        naming = "both"
     rule = fill(sentence, draft, block.template, naming, rng.random() < _WORDY)
+    if tools is not None:
+        rule = tools.reworded(rule, draft)
     text = rng.choice(more.frames).replace("{rule}", rule)
     text = text.replace("{code}", f"{rng.randint(1, 9)}.{rng.randint(1, 20)}")
     if more.asides and rng.random() < _ASIDE:

@@ -135,8 +135,13 @@ class Encoder:
 
     def forget(self) -> None:
         """Empty the memory: to measure what texts cost that come for the first time."""
-        for kept in (self._policies, self._steps, self._pairs):
-            kept.clear()
+        self._policies.clear()
+        self.forget_steps()
+
+    def forget_steps(self) -> None:
+        """All but the policies."""
+        self._steps.clear()
+        self._pairs.clear()
 
 
 def _batches(texts: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:

@@ -8,7 +8,13 @@ from typing import Any
 
 from evalkit.guardrails.encoder import ReadPolicy
 from evalkit.guardrails.programs import ROLES, USED
-from evalkit.guardrails.texts import read_step
+from evalkit.guardrails.texts import quote_spans, read_step
+
+KINDS = frozenset({
+    "button", "link", "tab", "checkbox", "field", "list", "text", "choice", "menu", "entry", "menuitem", "switch",
+    "page", "combobox", "textbox", "searchbox", "spinbutton", "listbox", "radio", "tool", "function", "command", "with",
+})  # fmt: skip
+"""What a quoted name may be the name of; "with": a name that begins with it."""
 
 
 def named(policy: ReadPolicy, steps: Sequence[str]) -> Any | None:
@@ -27,21 +33,26 @@ def named(policy: ReadPolicy, steps: Sequence[str]) -> Any | None:
 
 
 def _wanted(policy: ReadPolicy) -> dict[str, tuple[tuple[str, bool], ...]] | None:
-    """Role to its names, and whether only the beginning is named."""
+    """Role to its names and values, and whether only the beginning is named; None where a role has no name.
+
+    A quoted text is a name where it stands beside what kind of thing it is: `the 'Buy now' button`.
+    """
     tokens, tags = policy.tokens, policy.tags[0].argmax(-1)  # alike within a quoted name: encoder.py
+    around = {name: _around(tokens.text, start, stop) for start, stop, name in quote_spans(tokens.text)}
     found: dict[str, tuple[tuple[str, bool], ...]] = {}
     for role in sorted({r for name, _ in policy.means.programs for r in USED[name]}):
         mine = [i for i, tag in enumerate(tags) if tag == ROLES.index(role) + 1]
         names = dict.fromkeys(tokens.quoted[i] for i in mine if tokens.quoted[i])
-        if not names:
+        if not any(around.get(name, frozenset()) & KINDS for name in names):
             return None
-        found[role] = tuple((name, _begins(tokens.text, name)) for name in names)
+        found[role] = tuple((name, "with" in around.get(name, frozenset())) for name in names)
     return found
 
 
-def _begins(text: str, name: str) -> bool:
-    before = text.casefold().partition(f"'{name}'")[0].rstrip().split()[-2:]
-    return before[-1:] == ["with"] and before[0].startswith(("begin", "start"))
+def _around(text: str, start: int, stop: int) -> frozenset[str]:
+    """The words beside a quoted text."""
+    before, after = text[:start].casefold().split(), text[stop + 1 :].casefold().split()
+    return frozenset(w.strip("'\".,;:()") for w in (*before[-2:], *after[:1]))
 
 
 def _has(quoted: Sequence[str], name: str, begins: bool) -> bool:

@@ -3,8 +3,9 @@
 Knows no network. The trained reader (encoder.py) is given these as features, and the programs (programs.py) as facts.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from evalkit.core.steps import parse_action
 LONGEST = 60
 """Characters of a quoted name."""
 _QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
+SHORT = 40
+"""Characters; a shorter result of a call says how it went, and little else."""
 _ARROW = " -> "
 _FAILED = re.compile(r"(failed|failure|error|denied|refused|not found|invalid)\b", re.IGNORECASE)
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
@@ -44,18 +47,18 @@ class Step:
     """A step, taken apart."""
 
     text: str
-    """What the reader sees: a web action without its result, all else whole."""
+    """What the reader sees: all but the result of a web action, and results that say little."""
     done: str
     """What was done or said, without the result."""
     quoted: tuple[str, ...]
-    """Names and values in quotes, in lower case."""
+    """Names and values in quotes and the name of a call, in lower case."""
     value: str
     """What counts as one value where different values are counted: the value, else the name, else what was done."""
     number: float | None
     """The last number that was entered or passed."""
     ok: bool
-    gives: str
-    """The result in lower case, where there is one that can be told on."""
+    gives: tuple[str, ...]
+    """What the result shows that can be followed: the words of each value in it (core/values.py)."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -69,15 +72,16 @@ def read_step(text: str) -> Step:
         result = action.result or ""
         done = text[: len(text) - len(_ARROW) - len(result)] if result else text
     else:
-        quoted = tuple(q.casefold() for q in quotes(done))
         call = _CALL.fullmatch(done)
+        quoted = tuple(q.casefold() for q in ((call[1].strip(),) if call else ()) + tuple(quotes(done)))
         value = call[2] if call else done
+    shown = done if action is not None or len(result) < SHORT else text
     found = numbers_of(value)
     # in a web action a number within other words is no amount
     entered = values.number(value) if action is not None else found[-1] if found else None
     ok = not (result and _FAILED.match(result.lstrip("{\"' ")))
-    gives = " ".join(result.casefold().split()) if ok and len(result) > 3 else ""
-    return Step(done if action else text, done, quoted, value.casefold(), entered, ok, gives)
+    gives = tuple(_shown(result)) if ok and result else ()
+    return Step(shown, done, quoted, value.casefold(), entered, ok, gives)
 
 
 def quotes(text: str) -> list[str]:
@@ -117,9 +121,22 @@ def policy_numbers(text: str) -> list[Number]:
 
 def carried(steps: Sequence[Step]) -> list[list[int]]:
     """For each step the earlier steps whose result it repeats."""
-    said = [" ".join(s.done.casefold().split()) for s in steps]
-    sources = [j for j, s in enumerate(steps) if s.gives]
-    return [[j for j in sources if j < i and steps[j].gives in said[i]] for i in range(len(steps))]
+    sources = [(j, s.gives) for j, s in enumerate(steps) if s.gives]
+    if not sources:
+        return [[] for _ in steps]
+    said = [values.spoken(s.done) for s in steps]
+    return [[j for j, gives in sources if j < i and any(g in said[i] for g in gives)] for i in range(len(steps))]
+
+
+def _shown(result: str) -> Iterator[str]:
+    try:
+        found = json.loads(result) if result[:1] in '{["' else result
+    except ValueError:
+        found = result
+    for leaf in values.leaves(found):
+        words = values.trackable(leaf)
+        if words is not None:
+            yield words
 
 
 def clauses(policy: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Exports, read by those they are for: csv, pyarrow, inspect_ai, datasets, the OTLP schema. Errors and epochs are kept."""
+"""Exports, read by those they are for: csv, pyarrow, inspect_ai, datasets, OTLP. Errors and epochs are kept."""
 
 import base64
 import csv

@@ -16,7 +16,7 @@ def test_a_web_action_is_taken_apart() -> None:
 
 def test_a_call_keeps_its_arguments_and_is_told_failed_from_fine() -> None:
     fine = read_step('refund(account="A", amount=300) -> {"ok":true}')
-    assert (fine.number, fine.ok, fine.quoted) == (300.0, True, ("a",))
+    assert (fine.number, fine.ok, fine.quoted) == (300.0, True, ("refund", "a"))
     assert not read_step('refund(account="A") -> {"error": "no such account"}').ok
     assert not read_step("refund(account=7) -> Error: denied").ok
 
@@ -42,6 +42,11 @@ def test_quoted_names_are_found_and_apostrophes_are_none(text: str) -> None:
 def test_what_a_result_showed_is_followed_into_later_steps() -> None:
     steps = ["Read text 'Card' -> card 4711 22", "Click link 'Home'", "Type textbox 'Note': 'my card 4711 22'"]
     assert carried([read_step(s) for s in steps]) == [[], [], [0]]
+
+
+def test_values_in_a_json_result_are_followed_too() -> None:
+    steps = ['look_up() -> {"card": {"number": "4711 0815"}}', 'write_note(text="number 4711 0815")', "write_note()"]
+    assert carried([read_step(s) for s in steps]) == [[], [0], []]
 
 
 def test_a_failure_shows_nothing_that_could_be_carried() -> None:

@@ -77,7 +77,7 @@ def phrase(ref: Ref, template: Template, naming: Naming) -> str:
     """What doing it is called: `place an order`, `click the 'Buy now' button`, or both."""
     described, named = _described(ref, template), _named(ref, template)
     if naming == "both":
-        return f"{described} ({_object(ref, template)})"
+        return f"{described} ({object_of(ref, template)})"
     return named if naming == "named" else described
 
 
@@ -89,7 +89,7 @@ def _described(ref: Ref, template: Template) -> str:
 
 
 def _named(ref: Ref, template: Template) -> str:
-    node, target = template.atlas.nodes[ref.key], _object(ref, template)
+    node, target = template.atlas.nodes[ref.key], object_of(ref, template)
     if node.verb == "click":
         return f"click {target}"
     if node.verb == "read":
@@ -102,7 +102,7 @@ def _named(ref: Ref, template: Template) -> str:
     return f"{verb} something {preposition} {target}"
 
 
-def _object(ref: Ref, template: Template) -> str:
+def object_of(ref: Ref, template: Template) -> str:
     node = template.atlas.nodes[ref.key]
     noun = _NOUNS.get(node.role, node.role)
     if not node.element.named_by_value:

@@ -134,7 +134,7 @@ def _scores(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, dict[str, Any]]]
     """One a criterion: of its verdicts together, with each of them as metadata."""
     for criterion in dict.fromkeys(v.criterion for v in verdicts):
         of_it = [v for v in verdicts if v.criterion == criterion]
-        played = [v.outcome for v in of_it if v.outcome != "not_applicable"]
+        played: list[Outcome] = [v.outcome for v in of_it if v.outcome != "not_applicable"]
         outcome: Outcome = together(played, failed=False) if played else "not_applicable"
         reasons = [v.reason for v in of_it if v.outcome == outcome and v.reason]
         yield (
