@@ -39,6 +39,8 @@ measure-policies:  ## recall and precision of the offline extraction of policies
 	$(PY) -m tests.benchmarks.measure_policies
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
+perf-view:  ## 100,000 synthetic samples in `evalkit view`: first page, a sample, what is new; seconds and memory
+	$(PY) tests/perf/view_size.py
 perf-worlds:  ## worlds, scripted dialogues and events of intellagent
 	$(PY) tests/perf/worlds.py
 measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
@@ -70,4 +72,4 @@ robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection perf-report sample
+.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection perf-report sample

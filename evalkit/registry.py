@@ -5,11 +5,14 @@ Nothing registers itself by being imported, and nothing heavy is imported before
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.core.errors import UsageError, unknown
+
+T = TypeVar("T")
 
 # prefix or name -> factory(rest: str, options: TargetOptions) -> Target
 TARGETS = {
@@ -91,6 +94,14 @@ def lookup(kind: str, name: str) -> Any:
     if ":" in name:
         return load(name)
     raise unknown(kind.removesuffix("s"), name, known(kind))
+
+
+def attempted(function: Callable[[], T]) -> T | Exception:
+    """Somebody else's code, called: what it gives, or what it raised."""
+    try:
+        return function()
+    except Exception as e:  # noqa: BLE001 - a boundary: whatever it raises is data to the caller
+        return e
 
 
 def known(kind: str) -> list[str]:

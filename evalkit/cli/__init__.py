@@ -28,6 +28,7 @@ from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
 from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
+from evalkit.cli import view as view_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ for part in (
     serve_cli,
     sources_cli,
     train,
+    view_cli,
 ):
     part.add_to(app)
 for part in (copriva_cli, intellagent_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
+attacks_cli.add_generator(generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]

@@ -19,7 +19,7 @@ from evalkit.core.types import Context, RunSpec
 from evalkit.engine import store
 from evalkit.engine.measures import ABOUT
 from evalkit.engine.store import Key
-from evalkit.reports.gather import Taken
+from evalkit.reports.gather import Columns, Taken
 from evalkit.reports.parts import MANY, METRICS, ORDER, facets
 from evalkit.reports.tables import HIGHER_IS_BETTER, Run, label
 
@@ -43,6 +43,15 @@ class _Scenario:
     def shown(self) -> bool:
         """Whether a run has it whose texts may be shown."""
         return self.taken.texts
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which sample stood in which blob at one moment. A live page of an older state goes on reading by its own."""
+
+    order: list[list[int]]
+    bounds: dict[str, list[int]]
+    columns: list[Columns]
 
 
 @dataclass
@@ -73,6 +82,7 @@ class Book:
         self._scenario_of.append({})
         self.runs.append(taken)
         self._take(len(self.runs) - 1)
+        self._bounds = {}  # of a run without samples too
         return taken
 
     def refresh(self) -> bool:
@@ -112,18 +122,22 @@ class Book:
         self._lay_out()
         return ["index", *(f"{kind}{i}" for kind, starts in self._bounds.items() for i in range(len(starts) - 1))]
 
-    def blob(self, name: str) -> bytes:
-        """One blob as JSON: `index`, `s0` (samples), `q0` (scenarios), `c0` (documents)."""
+    def layout(self) -> Layout:
+        """Which sample stands in which blob now."""
+        self._lay_out()
+        return Layout(self._order, self._bounds, [t.columns for t in self.runs])
+
+    def blob(self, name: str, layout: Layout | None = None) -> bytes:
+        """One blob as JSON: `index`, `s0` (samples), `q0` (scenarios), `c0` (documents); as it was at `layout`."""
         if name == "index":
             return self.index()
-        if not self._bounds:
-            self._lay_out()
+        by = layout or self.layout()
         kind, number = name[:1], name[1:]
-        starts = self._bounds.get(kind)
+        starts = by.bounds.get(kind)
         if starts is None or not number.isdecimal() or int(number) >= len(starts) - 1:
             raise UsageError(f"no blob {name!r} in this report")
         members = range(starts[int(number)], starts[int(number) + 1])
-        rows = {"s": self._samples, "q": self._asked, "c": self._documents}[kind](members)
+        rows = self._samples(members, by) if kind == "s" else {"q": self._asked, "c": self._documents}[kind](members)
         return b"[" + b",".join(rows) + b"]"
 
     def digest(self) -> str:
@@ -212,11 +226,11 @@ class Book:
             "p": [c.part[at] for at in order],
         }
 
-    def _samples(self, members: range) -> Iterator[bytes]:
+    def _samples(self, members: range, layout: Layout) -> Iterator[bytes]:
         start = 0
-        for taken, order in zip(self.runs, self._order, strict=True):
+        for taken, order, columns in zip(self.runs, layout.order, layout.columns, strict=False):  # runs may be added
             for at in order[max(0, members.start - start) : max(0, members.stop - start)]:
-                yield self._sample(taken, taken.columns.keys[at])
+                yield self._sample(taken, columns.keys[at])
             start += len(order)
 
     def _sample(self, taken: Taken, key: Key) -> bytes:

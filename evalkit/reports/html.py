@@ -22,8 +22,9 @@ from evalkit.core.errors import ContentError, StoreError, UsageError
 from evalkit.core.types import Metric
 from evalkit.engine import calibration, measures
 from evalkit.engine.corrected import ABOUT as CORRECTED
+from evalkit.engine.pressed import ABOUT as PRESSED
 from evalkit.reports import book as books
-from evalkit.reports import detection, dialogue, draw, numbers, section, tables
+from evalkit.reports import detection, dialogue, draw, numbers, pressure, section, tables
 from evalkit.reports.book import Book
 from evalkit.reports.section import Section
 from evalkit.reports.tables import Run
@@ -33,6 +34,7 @@ INSIDE = 5_000
 BAR = 96
 """Width of an interval drawing in pixels: 0 to 100 %."""
 SCRIPTS = ("data.js", "sample.js", "around.js", "report.js", "ranking.js")
+LIVE = "live.js"
 FOLDER = "data"
 """Of a site: where the blobs are. Written whole, and taken away when the site is written again."""
 _KINDS = {"answers": "of answers", "dialogue": "of dialogues", "detection": "of detectors"}
@@ -78,15 +80,17 @@ def page(
     calibrations: Sequence[calibration.Calibration] = (),
     charts: bool = True,
     head: str = "",
+    live: bool = False,
 ) -> str:
     """The page as text.
 
     `source`: the folder, relative to the page and ending with /, where the blobs are as scripts (`book.script`); None
     puts them inside. `charts`: False draws none. `head`: a sentence of plain text for the head of the page.
+    `live`: the page asks its server for what is new (live.py).
     """
     runs = books.summaries(book)
     found = tables.groups(runs)
-    css, js = static("report.css"), "\n".join(map(static, SCRIPTS))
+    css, js = static("report.css"), "\n".join(map(static, (*SCRIPTS, *([LIVE] if live else []))))
     inside = [] if source is not None else [(name, books.packed(book.blob(name))) for name in book.names()]
     return (
         _environment()
@@ -99,7 +103,7 @@ def page(
             version=__version__,
             css=Markup(css),
             js=Markup(js),
-            csp=policy(css, js, source is not None),
+            csp=policy(css, js, source is not None, live),
             blobs=inside,
             source=source or "",
             head=head,
@@ -108,10 +112,11 @@ def page(
     )
 
 
-def policy(css: str, js: str, beside: bool = False) -> str:
+def policy(css: str, js: str, beside: bool = False, live: bool = False) -> str:
     """The content security policy: nothing from anywhere, and only these very blocks of style and script.
 
-    `beside`: scripts of the same origin too, by an address that only our own maker can give (trusted types).
+    `beside`: scripts of the same origin too, by an address that only our own maker can give (trusted types). `live`:
+    questions to the same origin too.
     """
     own = " 'self'" if beside else ""
     return "; ".join(
@@ -119,6 +124,7 @@ def policy(css: str, js: str, beside: bool = False) -> str:
             "default-src 'none'",
             f"style-src '{_hash(css)}'",
             f"script-src '{_hash(js)}'{own}",
+            *(["connect-src 'self'"] if live else []),
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
@@ -143,7 +149,7 @@ def bar(metric: Metric) -> dict[str, float] | None:
 def noted(run: Run) -> list[str]:
     """What to know before the numbers of a run are believed."""
     own = detection.warnings if run.detects else dialogue.warnings if run.talks else None
-    return [*tables.cautions(run), *(own(run) if own else ())]
+    return [*tables.cautions(run), *(own(run) if own else ()), *pressure.cautions(run)]
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -166,7 +172,8 @@ def _about(runs: Sequence[Run]) -> list[tuple[str, str]]:
         tables.label(name) + (f" ({_KINDS.get(kind, kind)})" if len(meanings[name]) > 1 else ""): text
         for kind, name, text in every
     }
-    found |= {tables.label(k): v for k, v in CORRECTED.items() if any(r.metric(k).n for r in runs)}
+    named = {name for r in runs for name in r.names()}
+    found |= {tables.label(k): v for k, v in {**PRESSED, **CORRECTED}.items() if k in named}
     return list(found.items())
 
 

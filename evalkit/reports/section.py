@@ -11,7 +11,7 @@ from typing import Any
 from evalkit.benchmarks import suites
 from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import Metric, Policy
-from evalkit.reports import charts, detection, dialogue, standing, tables
+from evalkit.reports import charts, detection, dialogue, pressure, standing, tables
 from evalkit.reports.book import Book
 from evalkit.reports.numbers import NONE
 from evalkit.reports.parts import METRICS
@@ -139,6 +139,16 @@ class Section:
     @cached_property
     def pictures(self) -> list[Picture]:
         return pictures(self) if self.drawn else []
+
+    @cached_property
+    def pressure(self) -> list[tuple[str, dict[str, pressure.Row]]]:
+        """Of runs under `--attacks`: rewrite, and run key to its numbers."""
+        return pressure.across(self.group.runs)
+
+    @cached_property
+    def worst_of(self) -> list[tuple[int, dict[str, Metric]]]:
+        """Of runs under `--attacks`: k, and run key to the share that the worst of k rewrites breaks."""
+        return pressure.worst_across(self.group.runs)
 
     @cached_property
     def trust(self) -> list[Trust]:
@@ -273,7 +283,7 @@ class Section:
 
     def names(self) -> list[str]:
         """Every metric of any of the runs."""
-        return list(dict.fromkeys(n for r in self.group.runs for n in r.names()))
+        return pressure.beside(dict.fromkeys(n for r in self.group.runs for n in r.names()))
 
     def columns(self) -> list[Column]:
         return tables.columns(self.group)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from evalkit import registry
 from evalkit.benchmarks.tau import signatures
 from evalkit.benchmarks.tau.checkout import PACKAGE, Checkout
 from evalkit.benchmarks.tau.signatures import Schema
@@ -68,14 +69,13 @@ def load(checkout: Checkout) -> Live | str:
     if code is not None and code not in sys.path:
         sys.path.append(code)  # behind everything installed
     package = PACKAGE[checkout.kind]
-    try:
-        return _tau2(checkout.name) if checkout.kind == "tau2" else _tau(checkout.name)
-    except ModuleNotFoundError as e:
-        if e.name is not None and e.name.split(".")[0] == package and code is None:
-            return f"the package {package} is not installed"
-        return f"{package} cannot be imported: {e}"
-    except Exception as e:  # noqa: BLE001 - somebody else's code, while it is imported: said, and done without
-        return f"{package} cannot be used: {type(e).__name__}: {' '.join(str(e).split())[:200]}"
+    found = registry.attempted(lambda: (_tau2 if checkout.kind == "tau2" else _tau)(checkout.name))
+    if isinstance(found, Live):
+        return found
+    if isinstance(found, ModuleNotFoundError):
+        missing = (found.name or "").split(".")[0] == package and code is None
+        return f"the package {package} is not installed" if missing else f"{package} cannot be imported: {found}"
+    return f"{package} cannot be used: {type(found).__name__}: {' '.join(str(found).split())[:200]}"
 
 
 def flat(data: Mapping[str, Any]) -> Records:
@@ -96,10 +96,9 @@ def canonical(value: Any) -> str:
 
 
 def _result(name: str, session: Session, args: Mapping[str, Any]) -> ToolResult:
-    try:
-        value = session.call(name, args)
-    except Exception as e:  # noqa: BLE001 - somebody else's code: what it raises is an answer for the agent
-        return failed(f"{name}: {e}")
+    value = registry.attempted(lambda: session.call(name, args))
+    if isinstance(value, Exception):  # an answer for the agent
+        return failed(f"{name}: {value}")
     if isinstance(value, str):
         if value.lower().startswith("error"):
             return failed(value)
