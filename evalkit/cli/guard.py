@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli import precedents
 from evalkit.cli.serve import (
     Guardrail,
     JudgeBaseUrl,
@@ -26,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     guard_app = typer.Typer(help="Try a guard before it is trusted.")
     guard_app.command("selftest")(selftest)
     guard_app.command("check")(check)
+    precedents.add_to(guard_app)
     app.add_typer(guard_app, name="guard", no_args_is_help=True)
 
 

@@ -1,6 +1,6 @@
 """The options of `run` that put a guardrail around the model, and what is printed beside the run without it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from evalkit.engine.effect import Effect
     from evalkit.engine.guarding import GuardWish
 
+BY_ATTACK = ("leakage_rate", "utility", "violation_rate", "success_rate")
+"""What is shown by attack; the rest is in `--json` and `evalkit compare`."""
 Name = Annotated[
     str | None,
     typer.Option("--guardrail", help="A guardrail around the model: small, rules, ... (evalkit serve has the same)."),
@@ -31,14 +33,9 @@ Act = Annotated[
 
 def wish(name: str | None, policies: Path | None, action: str | None) -> "GuardWish | None":
     """The options as what the engine takes."""
-    from evalkit.engine.guarding import GuardWish
+    from evalkit.engine.guarding import guard_wish
 
-    if name is not None:
-        return GuardWish(name, policies, action)
-    for option, value in (("--policies", policies), ("--guard-action", action)):
-        if value is not None:
-            raise UsageError(f"{option} {value}: which guardrail keeps to it? Name one with --guardrail")
-    return None
+    return guard_wish(name, policies, action)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,9 @@ class Beside:
         from evalkit.reports.comparison import table
         from evalkit.reports.effect import text
 
-        return f"{table(self.comparison, 0)}\n\n{text(self.effect)}"
+        shown = [r for r in self.comparison.slices if list(r.slice) == ["attack"] and r.name in BY_ATTACK]
+        short = replace(self.comparison, slices=tuple(shown), policies=())
+        return f"{table(short, 0)}\n\n{text(self.effect)}"
 
 
 def beside(guarded: Path) -> Beside | None:

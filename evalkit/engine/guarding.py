@@ -43,6 +43,16 @@ class GuardWish:
     """What the guard does where a policy of the scenario is broken; None: block."""
 
 
+def guard_wish(name: str | None, policies: Path | None, action: str | None) -> GuardWish | None:
+    """The wish; `UsageError` for a part of one without a guardrail."""
+    if name is not None:
+        return GuardWish(name, policies, action)
+    for option, value in (("--policies", policies), ("--guard-action", action)):
+        if value is not None:
+            raise UsageError(f"{option} {value}: which guardrail keeps to it? Name one with --guardrail")
+    return None
+
+
 @dataclass
 class Watching:
     """A guard that knows which policies a scenario is about. Fits core.protocols.Watch."""

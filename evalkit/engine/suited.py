@@ -38,7 +38,7 @@ def check(target: Target, scenarios: ScenarioSet, user: Target | None) -> None:
             f"--model {target.name} is for suites that {does}; suite {suite.id!r} "
             f"{ASKS.get(suite.metrics, suite.metrics)} (made for it: {INSTEAD.get(suite.metrics, 'none')})"
         )
-    if not hasattr(target, "dialogue"):
+    if suite.metrics == "dialogue" and not hasattr(target, "dialogue"):  # other sets may be large, and are read anew
         _answered(scenarios)
     plan = getattr(target, "plan", None)
     if plan is None:

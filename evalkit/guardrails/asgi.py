@@ -145,7 +145,8 @@ class _Held:
     """An answer, kept back until it is whole."""
 
     def __init__(self, largest: int) -> None:
-        self.status, self.headers, self.body = 500, [], b""  # type: int, list[tuple[bytes, bytes]], bytes
+        self.status, self.body = 500, b""
+        self.headers: list[tuple[bytes, bytes]] = []
         self.whole = self.too_long = False
         self._largest = largest
 

@@ -4,6 +4,7 @@ An answer is built anew from what was checked; a field that nobody looked at (re
 not go on. Makes no decisions and no calls.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,9 @@ _ROLES: dict[str, Role] = {
 }
 _UNGUARDED = ("logprobs", "top_logprobs", "audio", "prediction")
 """Parameters whose answers would hold text that no guard reads."""
-_SHORT = 200
+_NAME = re.compile(r"[\w.:/@+-]{1,200}")
+"""Of a model, an answer, a number of the usage: no room for a sentence."""
+_ID = re.compile(r"[!-~]{0,256}")
 MOST_CHOICES = 32
 OLD_CALL = "function_call"
 """The id of a call in the form before tools."""
@@ -133,23 +136,28 @@ def called(call: ToolCall) -> dict[str, Any]:
 def head(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What goes on of an answer beside its choices: names and numbers, no text of any length."""
     found: dict[str, Any] = {
-        "id": _short(data.get("id")) or "chatcmpl-evalkit",
+        "id": _name(data.get("id")) or "chatcmpl-evalkit",
         "object": kind,
         "created": data["created"] if isinstance(data.get("created"), int) else 0,
-        "model": _short(data.get("model")),
+        "model": _name(data.get("model")),
     }
     for name in ("system_fingerprint", "service_tier"):
-        if isinstance(data.get(name), str):
-            found[name] = _short(data[name])
+        if _name(data.get(name)):
+            found[name] = data[name]
     return found
 
 
 def numbers(value: Any, depth: int = 0) -> Any:
     """The numbers of a usage record, and nothing else."""
     if isinstance(value, Mapping) and depth < 3:
-        found = {str(k)[:64]: numbers(v, depth + 1) for k, v in list(value.items())[:64]}
+        found = {k: numbers(v, depth + 1) for k, v in list(value.items())[:64] if _name(k)}
         return {k: v for k, v in found.items() if v is not None}
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of a call: visible characters, no text."""
+    return _ID.fullmatch(text) is not None
 
 
 def text_of(content: Any, where: str) -> str:
@@ -194,15 +202,16 @@ def _message(found: Any, where: str) -> Message:
 def _call(found: Any, where: str) -> ToolCall:
     if not isinstance(found, Mapping):
         raise ValueError(f"{where} has to be an object")
-    kind = "custom" if found.get("type") == "custom" else "function"
-    what = found.get(kind)
-    if not isinstance(what, Mapping):
-        raise ValueError(f"{where}.{kind} has to be an object")
-    id_, name, arguments = found.get("id"), what.get("name"), what.get("arguments", what.get("input", ""))
+    what = found.get("function")
+    if not isinstance(what, Mapping):  # custom tools, whose input is free text, too
+        raise ValueError(f"{where}.function has to be an object; behind this guard calls are of functions only")
+    id_, name, arguments = found.get("id"), what.get("name"), what.get("arguments", "")
     if isinstance(arguments, Mapping):  # some servers send the object itself
         arguments = orjson.dumps(arguments).decode()
     if not isinstance(id_, str) or not isinstance(name, str) or not isinstance(arguments, str):
-        raise ValueError(f"{where} needs id, {kind}.name and {kind}.arguments, all of them text")
+        raise ValueError(f"{where} needs id, function.name and function.arguments, all of them text")
+    if not is_id(id_):
+        raise ValueError(f"{where}.id is no id: at most 256 visible characters of ASCII")
     return ToolCall(id=id_, name=name, arguments=arguments)
 
 
@@ -214,8 +223,9 @@ def _listed(value: Any) -> Sequence[str]:
     return [str(v) for v in value] if isinstance(value, list) else []
 
 
-def _short(value: Any) -> str:
-    return value[:_SHORT] if isinstance(value, str) else ""
+def _name(value: Any) -> str:
+    """A value that is a name; "" for what could be a text."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
 
 
 def _wrong(message: str, param: str | None) -> Refused:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -172,9 +173,9 @@ def make() -> Disclosure:
     return _made()
 
 
-def load_recipe() -> Recipe:
-    """guardrails/disclosure/weights.json."""
-    return content.load_yaml(content.find("guardrails", "disclosure", "weights.json"), Recipe)
+def load_recipe(path: Path | None = None) -> Recipe:
+    """guardrails/disclosure/weights.json, or another file of `evalkit train disclosure`."""
+    return content.load_yaml(path or content.find("guardrails", "disclosure", "weights.json"), Recipe)
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 
 from evalkit.guardrails.policyset import Fail, GuardPolicy, Hook, Settings
 
@@ -12,7 +12,7 @@ def fail_mode(policy: GuardPolicy, hook: Hook, tool: str | None, settings: Setti
     """The policy's own, else the hook's. Calls of tools that only read fail open, unless the policy says otherwise."""
     if policy.fail is not None:
         return policy.fail
-    if hook == "tool_call" and tool is not None and any(fnmatch(tool, glob) for glob in settings.reads):
+    if hook == "tool_call" and tool is not None and any(fnmatchcase(tool, g) for g in settings.reads):
         return "open"
     return settings.fail.get(hook, "closed" if hook == "tool_call" else "open")
 

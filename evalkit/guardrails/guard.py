@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import EvalkitError, UsageError
 from evalkit.core.monitor import Program, compile_rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Decision, Message, digest
@@ -67,7 +67,7 @@ class Guard:
         world: Mapping[str, Any] | None = None,
     ) -> Decision:  # fmt: skip
         """The decision about an event, given what came before. `context`: what the model was shown, where that is not
-        the system, tool and user messages of the trace.
+        what session.py takes from the trace: instructions, results, long messages of users, the last question.
         """
         return self.examine(event, trace, context=context, world=world).decision
 
@@ -98,6 +98,16 @@ class Guard:
     ) -> Session:  # fmt: skip
         """A conversation. `ContentError` where a rule names a value that the world does not have."""
         return Session(self, trace, context, world)
+
+    def warm(self) -> "Guard":
+        """Load its scorers, so that the first event does not wait for that. `UsageError` where one cannot score."""
+        try:
+            self.panel.warm([p for p in self.policies.policies if p.rule is None])
+        except EvalkitError:
+            raise
+        except Exception as e:
+            raise UsageError(f"guardrail {self.name!r} cannot score: {type(e).__name__}: {e}") from e
+        return self
 
     def with_policies(self, policies: PolicySet) -> "Guard":
         """The same guard over other policies: scorers, breaker, log and approvals are shared."""
@@ -138,12 +148,13 @@ class Guard:
         self.ruled = tuple(p for p in self.policies.policies if p.rule is not None)
         self.programs = tuple(self._program(p) for p in self.ruled)
         rest = [p for p in self.policies.policies if p.rule is None]
-        for policy in rest:
-            if self.panel.scorer_of(policy) is None:
-                raise UsageError(
-                    f"policy {policy.id!r} has no formal rule, and guardrail {self.name!r} has nothing that reads "
-                    "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
-                )
+        undecided = [p.id for p in rest if self.panel.scorer_of(p) is None]
+        if undecided:
+            more = f" (and {len(undecided) - 1} others)" if len(undecided) > 1 else ""
+            raise UsageError(
+                f"policy {undecided[0]!r}{more} has no formal rule, and guardrail {self.name!r} has nothing that reads "
+                "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
+            )
         hooks: tuple[Hook, ...] = ("input", "output", "tool_call", "tool_result")
         self._slow = {hook: tuple(p for p in rest if hook in p.hooks) for hook in hooks}
 

@@ -6,6 +6,7 @@ the time budget, behind a breaker; what they raise becomes `Failed`, never an an
 
 import asyncio
 import inspect
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,13 +33,15 @@ class Opinion(NamedTuple):
     spans: tuple[tuple[int, int], ...] = ()
     """Of the answer."""
     precedents: tuple[str, ...] = ()
-    reason: str = ""
+    detail: str = ""
 
 
 class Failed(NamedTuple):
     """No opinion, and why."""
 
     reason: str
+    detail: str = ""
+    """The words of an exception."""
 
 
 Said = Opinion | Failed
@@ -79,6 +82,16 @@ class Panel:
             return self.disclosure
         return self.scorer
 
+    def warm(self, policies: Sequence[GuardPolicy]) -> None:
+        """Each scorer is asked once, without a time limit: what it has to load is loaded. Raises what it raises."""
+        asked: list[Any] = []
+        for policy in policies:
+            scorer = self.scorer_of(policy)
+            if scorer is not None and not any(scorer is other for other in asked):
+                asked.append(scorer)
+                step = "User: hello"
+                self._ask_scorer(policy, Job((policy,), (step,), (), "hello", ("hello",), math.inf, Settings()))
+
     def run(self, job: Job) -> list[Said]:
         """One opinion for each policy of the job."""
         if not self.breaker.enter():
@@ -87,19 +100,18 @@ class Panel:
         try:
             said = future.result(max(0.0, job.until - time.monotonic()))
         except TimeoutError:
-            future.cancel()
-            said = self._late(job)
+            said = self._late(job, begun=not future.cancel())
         return self._judge_all(job, said)
 
     async def arun(self, job: Job) -> list[Said]:
         """The same, without holding up the event loop."""
         if not self.breaker.enter():
             return _all_failed(job, "the scorer has failed often and is left alone for a while")
-        future = asyncio.get_running_loop().run_in_executor(self._pool(), self._opinions, job)
+        future = self._pool().submit(self._opinions, job)
         try:
-            said = await asyncio.wait_for(future, max(0.0, job.until - time.monotonic()))
+            said = await asyncio.wait_for(asyncio.wrap_future(future), max(0.0, job.until - time.monotonic()))
         except TimeoutError:
-            said = self._late(job)
+            said = self._late(job, begun=not future.cancelled())
         return [
             await self._ask(job, policy, s) if self.unsure(policy, s, job.settings) else s
             for policy, s in zip(job.policies, said, strict=True)
@@ -120,9 +132,11 @@ class Panel:
             self._threads = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="evalkit-guard")
         return self._threads
 
-    def _late(self, job: Job) -> list[Said]:
-        self.breaker.report(False)
-        return _all_failed(job, f"no answer within {job.settings.budget_ms:g} ms")
+    def _late(self, job: Job, begun: bool) -> list[Said]:
+        """A job that only waited for its turn is no failure of the scorer: a crowd must not switch a guard off."""
+        if begun:
+            self.breaker.report(False)
+        return _all_failed(job, f"no answer within {job.settings.budget_ms:g} ms" + ("" if begun else " (too busy)"))
 
     def _opinions(self, job: Job) -> list[Said]:
         """In a worker thread."""
@@ -132,13 +146,16 @@ class Panel:
         return said
 
     def _opinion(self, policy: GuardPolicy, job: Job) -> Said:
-        scorer = self.scorer_of(policy)
         try:
-            if scorer is self.disclosure and scorer is not None:
-                return _told(scorer, policy, job)
-            return _scored(scorer, policy, job)
+            return self._ask_scorer(policy, job)
         except Exception as e:  # noqa: BLE001  the guardrail boundary
-            return Failed(_why(e))
+            return Failed(type(e).__name__, _why(e))
+
+    def _ask_scorer(self, policy: GuardPolicy, job: Job) -> Opinion:
+        scorer = self.scorer_of(policy)
+        if scorer is self.disclosure and scorer is not None:
+            return _told(scorer, policy, job)
+        return _scored(scorer, policy, job)
 
     def _judge_all(self, job: Job, said: list[Said]) -> list[Said]:
         """The synchronous door: a judge that is a coroutine gets a loop of its own, in a thread."""
@@ -166,7 +183,7 @@ class Panel:
             return Failed(f"{unsure}, and the judge gave no answer within {job.settings.budget_ms:g} ms")
         except Exception as e:  # noqa: BLE001  the guardrail boundary
             self._judge_breaker.report(False)
-            return Failed(f"{unsure}, and the judge failed: {_why(e)}")
+            return Failed(f"{unsure}, and the judge failed: {type(e).__name__}", _why(e))
         self._judge_breaker.report(True)
         return Opinion(probability, THRESHOLD, "judge", said.spans, said.precedents, f"{unsure}; the judge decided")
 
@@ -218,8 +235,8 @@ def _probability(value: Any) -> float:
 
 
 def _why(error: Exception) -> str:
-    """An error in a log line: no text of a conversation at length, no key."""
-    return redacted(f"{type(error).__name__}: {error}")[:LONGEST_REASON]
+    """An error in short, without keys; it may quote the conversation all the same."""
+    return redacted(str(error))[:LONGEST_REASON]
 
 
 def _all_failed(job: Job, reason: str) -> list[Said]:

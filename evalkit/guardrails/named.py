@@ -14,7 +14,7 @@ DISCLOSURE = "disclosure"
 
 
 def make_guard(name: str, policies: PolicySet, *, judge: Judge | None = None, log: Log | None = None) -> Guard:
-    """`rules`: formal rules only. Else the scorer of that name (registry, entry point, `module:attr`)."""
+    """`rules`: formal rules only. Else the scorer of that name (registry, entry point, `module:attr`), loaded."""
     if name == RULES:
         return Guard(policies, judge=judge, name=name, log=log)
     scorer = scorer_of(name)
@@ -22,7 +22,7 @@ def make_guard(name: str, policies: PolicySet, *, judge: Judge | None = None, lo
     disclosure = scorer_of(DISCLOSURE) if words and DISCLOSURE in registry.known("guardrails") else None
     if hasattr(scorer, "tells") and not hasattr(scorer, "score"):
         scorer, disclosure = None, scorer
-    return Guard(policies, scorer=scorer, disclosure=disclosure, judge=judge, name=name, log=log)
+    return Guard(policies, scorer=scorer, disclosure=disclosure, judge=judge, name=name, log=log).warm()
 
 
 def scorer_of(name: str) -> Any:

@@ -4,9 +4,10 @@ A policy is held against one piece at a time, so that one call of three can be r
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from typing import Any
 
 from evalkit.core.events import Event, arguments_of
@@ -38,7 +39,9 @@ class Piece:
         """Whether the policy is to be held against it."""
         if self.hook not in policy.hooks:
             return False
-        return not policy.tools or self.tool is None or any(fnmatch(self.tool, glob) for glob in policy.tools)
+        if not policy.tools or self.tool is None:
+            return True
+        return any(fnmatchcase(self.tool.casefold(), glob.casefold()) for glob in policy.tools)
 
     def event(self, turn: int) -> Event:
         """As rules read it. A call has no result yet and counts as one that succeeds."""
@@ -77,6 +80,32 @@ def pieces_of(event: Message, place: int, tools: dict[str, str]) -> Iterator[Pie
         yield Piece("output", Message(role="assistant", content=event.content), place)
     for n, call in enumerate(event.tool_calls):
         yield Piece("tool_call", Message(role="assistant", tool_calls=(call,)), place, n, call.name)
+
+
+def readable(arguments: str) -> bool:
+    """Whether the arguments of a call mean one thing to everybody who reads them.
+
+    A JSON object without the same name twice and without numbers that are none. Anything else a tool might read in
+    another way than a rule does, so that the rule would have looked at something else.
+    """
+    try:
+        found = json.loads(arguments or "{}", object_pairs_hook=_once, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def read_result(text: str) -> Any:

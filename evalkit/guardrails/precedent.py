@@ -6,7 +6,7 @@ Expired and overturned precedents stay readable and no longer count. Finds and w
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -124,6 +124,11 @@ class Store:
         """Names what counts in it."""
         overturned = sorted(i for i, r in self.rulings.items() if r.says == "overturned")
         return digest([[p.model_dump(mode="json") for p in self.precedents.values()], overturned], 8)
+
+
+def today() -> date:
+    """The day in UTC: precedents expire everywhere at once."""
+    return datetime.now(UTC).date()
 
 
 def store_of(found: Iterable[Precedent]) -> Store:

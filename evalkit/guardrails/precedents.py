@@ -25,7 +25,7 @@ from pydantic import Field
 from evalkit import content, registry
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Decision, Model
-from evalkit.guardrails.precedent import Precedent, Store, read
+from evalkit.guardrails.precedent import Precedent, Store, read, today
 from evalkit.guardrails.retrieval import Index, Near, Vector
 from evalkit.guardrails.weights import sigmoid
 
@@ -116,7 +116,7 @@ class WithPrecedents:
     store: Store
     pooling: Pooling = field(default_factory=Pooling)
     vector: Vector | None = None
-    today: Callable[[], date] = date.today
+    today: Callable[[], date] = today
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -150,16 +150,16 @@ class WithPrecedents:
         base = self.scorer.score(policy, steps)
         near = self._index().find(policy, steps, self.pooling.k, policy_id=policy_id)
         n, votes, residual = self.pooling.said(near, [self._score(p.precedent) for p in near])
-        probability = round(sigmoid(self.pooling.odds(_odds(base), n, votes, residual)), 4)
+        probability = round(sigmoid(self.pooling.odds(log_odds(base), n, votes, residual)), 4)
         cited = _cited(near, self.pooling.weights(near), probability >= self.threshold)
         return Assessed(probability, tuple(c.precedent.id for c in cited), _reason(cited, base, probability), base)
 
     def _index(self) -> Index:
         """The precedents that count today; made anew when the day changes, since precedents expire."""
-        today = self.today()
+        day = self.today()
         with self._lock:
-            if self._made is None or self._made[0] != today:
-                self._made = (today, Index(self.store.active(today), self.vector))
+            if self._made is None or self._made[0] != day:
+                self._made = (day, Index(self.store.active(day), self.vector))
             return self._made[1]
 
     def _score(self, precedent: Precedent) -> float:
@@ -285,7 +285,8 @@ def meaning() -> Vector | None:
     return vector
 
 
-def _odds(p: float) -> float:
+def log_odds(p: float) -> float:
+    """Of a probability, which is kept from 0 and 1."""
     p = min(max(p, EDGE), 1 - EDGE)
     return math.log(p / (1 - p))
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -100,7 +101,10 @@ class Proxy:
     async def models(self, request: Request) -> Response:
         """GET /v1/models, and what was named to go through."""
         body = None if request.method == "GET" else await self._body(request)
-        path = request.url.path.removeprefix("/v1")
+        parts = request.scope["path"].removeprefix("/v1").split("/")
+        if {".", "..", ""} & set(parts[1:]):  # would lead to another path of the upstream
+            return await self.refused(request)
+        path = quote("/".join(parts))
         query = f"?{request.url.query}" if request.url.query else ""
         async with self.upstream.ask(request.method, path + query, self._headers(request), body) as answer:
             content = await answer.read()

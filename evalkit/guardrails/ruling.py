@@ -30,6 +30,9 @@ class Finding:
     failed: bool = False
     """It could not be decided; the fail mode chose the action."""
     reason: str = ""
+    """In the guard's and the policy's own words: for users, models and logs."""
+    detail: str = ""
+    """What a scorer or an exception says of it: it may quote what is protected, and goes into no log and no answer."""
     call: int | None = None
     """Which tool call of the event; None: its text."""
     approval: str | None = None

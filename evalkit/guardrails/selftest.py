@@ -46,7 +46,7 @@ class _Failures:
     found: dict[str, str] = field(default_factory=dict)
 
     def write(self, ruling: Ruling, event: Message) -> None:
-        self.found |= {f.policy_id: f.reason for f in ruling.findings if f.failed}
+        self.found |= {f.policy_id: f"{f.reason}: {f.detail}".rstrip(": ") for f in ruling.findings if f.failed}
 
 
 async def fire(guard: Guard, make_app: MakeApp) -> list[Shot]:

@@ -16,7 +16,7 @@ from evalkit.core.types import Evidence, Message
 from evalkit.guardrails.actions import act_at, protected, withheld
 from evalkit.guardrails.failing import fail_mode
 from evalkit.guardrails.hybrid import Failed, Job, Said
-from evalkit.guardrails.pieces import Piece, pieces_of, read_result
+from evalkit.guardrails.pieces import Piece, pieces_of, read_result, readable
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.redact import cut
 from evalkit.guardrails.ruling import Act, Finding, Ruling, Stage, decision, gravest
@@ -25,6 +25,8 @@ from evalkit.guardrails.watch import Broken, Look, Watch
 if TYPE_CHECKING:
     from evalkit.guardrails.guard import Guard
 
+DOCUMENT = 400
+"""Characters from which something that a user says is taken for material, not for a question."""
 Examination = Generator[Job, list[Said], Ruling]
 
 
@@ -98,8 +100,7 @@ class Session:
         calls: list[tuple[Finding, ...]] = []
         kept: list[Piece] = []
         for piece in pieces_of(event, place, self._tools):
-            look = self._look(piece)
-            found = self._broken(piece, look)
+            look, found = self._by_rules(piece)
             slow = self._guard.slow(piece)
             self._guard.consult(piece, look is not None)
             if slow:
@@ -160,6 +161,22 @@ class Session:
         else:
             self._watch.take(look, None if piece.call is None else piece.made.id)
 
+    def _by_rules(self, piece: Piece) -> tuple[Look | None, list[Finding]]:
+        """What the rules say; where they break on what they read, no rule has said anything."""
+        try:
+            look = self._look(piece)
+            found = self._broken(piece, look)
+        except Exception as e:  # noqa: BLE001  the guardrail boundary
+            look, found = None, self._unruled(piece, f"the rules could not be applied: {type(e).__name__}")
+        if piece.call is not None and self._guard.ruled and not readable(piece.made.arguments):
+            found += self._unruled(piece, "its arguments are not one JSON object that everybody reads alike")
+        return look, found
+
+    def _unruled(self, piece: Piece, reason: str) -> list[Finding]:
+        """The rules have said nothing of it."""
+        said = [self._finding(piece, p, Failed(reason)) for p in self._guard.ruled if piece.concerns(p)]
+        return [f for f in said if f is not None]
+
     def _broken(self, piece: Piece, look: Look | None) -> list[Finding]:
         found = []
         for broken in () if look is None else look.broken:
@@ -182,9 +199,7 @@ class Session:
 
     def _job(self, piece: Piece, slow: tuple[GuardPolicy, ...], kept: list[Piece], started: float) -> Job:
         before = [*self.trace, *(k.message for k in kept)]
-        context = self._context
-        if context is None:
-            context = tuple(m.content for m in self.trace if m.role != "assistant" and m.content)
+        context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
         until = started + settings.budget_ms / 1000
         return Job(slow, steps_of([*before, piece.message]), steps_of(before), piece.words, context, until, settings)
@@ -198,22 +213,21 @@ class Session:
             return Finding(
                 policy.id, piece.hook, "failure", "block" if closed else "allow",
                 shadow=closed and (settings.shadow or policy.action == "log"),
-                failed=True, reason=reason, call=piece.call,
+                failed=True, reason=reason, detail=said.detail, call=piece.call,
             )  # fmt: skip
         threshold = said.threshold if policy.threshold is None or said.stage == "judge" else policy.threshold
         if said.probability < threshold:
             return None
         reason = f"policy {policy.id!r} is broken (probability {said.probability:.2f}): {policy.words}"
-        reason += f"; {said.reason}" if said.reason else ""
         reason += f"; decided as in {', '.join(said.precedents[:3])}" if said.precedents else ""
         return self._made(
             piece, policy, said.stage, reason, probability=said.probability, precedents=said.precedents,
-            spans=said.spans,
+            spans=said.spans, detail=said.detail,
         )  # fmt: skip
 
     def _made(
         self, piece: Piece, policy: GuardPolicy, stage: Stage, reason: str, *, probability: float,
-        precedents: tuple[str, ...] = (), spans: tuple[tuple[int, int], ...] = (),
+        precedents: tuple[str, ...] = (), spans: tuple[tuple[int, int], ...] = (), detail: str = "",
     ) -> Finding:  # fmt: skip
         action: Act = act_at(policy, piece.hook)
         if action == "redact" and not protected(piece.message.content, policy, spans):
@@ -221,7 +235,7 @@ class Session:
         shadow = self._guard.policies.guard.shadow or policy.action == "log"
         return Finding(
             policy.id, piece.hook, stage, action, shadow, probability, piece.evidence(spans), precedents,
-            reason=reason, call=piece.call,
+            reason=reason, detail=detail, call=piece.call,
         )  # fmt: skip
 
     def _approved(self, piece: Piece, found: list[Finding]) -> list[Finding]:
@@ -268,6 +282,20 @@ class Session:
                 return None
             self._take(went, look)
         return went
+
+
+def _shown(trace: Sequence[Message]) -> tuple[str, ...]:
+    """What the model was shown: instructions, results of tools, what users gave it at length; last the question.
+
+    A user's earlier questions are no documents: they would be what the policy is about, more than what answers them.
+    """
+    asked = next((m for m in reversed(trace) if m.role == "user"), None)
+    given = [
+        m.content
+        for m in trace
+        if m is not asked and (m.role in ("system", "tool") or (m.role == "user" and len(m.content) > DOCUMENT))
+    ]
+    return (*filter(None, given), *([asked.content] if asked is not None else []))
 
 
 def _put_together(event: Message, kept: list[Piece], findings: list[Finding]) -> Message | None:

@@ -15,7 +15,7 @@ from evalkit.core.types import Decision, Message, ToolCall
 from evalkit.guardrails import sse
 from evalkit.guardrails.actions import refusal
 from evalkit.guardrails.answers import FILTERED, Answers, added, finish_of
-from evalkit.guardrails.chatwire import OLD_CALL, Ask, called, head, numbers
+from evalkit.guardrails.chatwire import OLD_CALL, Ask, called, head, is_id, numbers
 from evalkit.guardrails.policyset import PolicySet
 from evalkit.guardrails.refused import Refused, by_policy, told
 from evalkit.guardrails.session import Session
@@ -261,6 +261,8 @@ def _add_call(choice: Choice, part: Any, index: Any) -> None:
         if not isinstance(new, str):
             raise _Garbage("a tool call whose parts are no text")
         call[place] = call[place] + new if place == 2 else call[place] or new
+    if not is_id(call[0]):
+        raise _Garbage("a tool call whose id is none")
 
 
 def _sentence_end(text: str, start: int) -> int | None:

@@ -173,6 +173,21 @@ def test_an_action_for_a_file_that_has_its_own_is_refused(tmp_path):
         prepare(Wish(suite="copriva", model="scripted/echo", limit=4, guard=wish))
 
 
+def test_from_python_an_object_is_guarded_like_a_named_model(tmp_path):
+    import evalkit
+
+    def tells(messages):
+        return "It is " + " ".join(w for w in messages[-1]["content"].split() if any(c.isdigit() for c in w))
+
+    bare = evalkit.run("copriva", tells, limit=6, cache=False, runs=tmp_path)
+    guarded_run = evalkit.run("copriva", tells, limit=6, cache=False, runs=tmp_path, guardrail=OWN)
+    assert guarded_run.summary["model"] == f"{bare.summary['model']}+{OWN}"
+    assert all(r.trajectory.guarded for r in guarded_run.records())
+    assert effect(bare.path, guarded_run.path).same == 6
+    with pytest.raises(UsageError, match="which guardrail"):
+        evalkit.run("copriva", tells, guard_action="warn")
+
+
 async def test_a_scenario_without_policies_has_nothing_to_keep():
     class Set:
         def read(self):

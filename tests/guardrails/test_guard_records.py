@@ -1,14 +1,16 @@
 """What a guard leaves behind: lines of a log, numbers, spans; none of them holds text of a conversation."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from evalkit.core.errors import MissingDependency, StoreError
+from evalkit.guardrails.actions import refusal, revision
 from evalkit.guardrails.decisionlog import DecisionLog
 from evalkit.guardrails.metrics import Metrics
 from evalkit.guardrails.tracing import Tracing
-from tests.guardrails.guarding import LIMIT, MAGIC, POLITE, Raises, call, guard, said, user
+from tests.guardrails.guarding import LIMIT, MAGIC, POLITE, SECRET, Raises, call, guard, said, user
 from tests.guardrails.test_proxy import asks, post
 from tests.guardrails.upstreams import Model, completion, served
 
@@ -30,6 +32,19 @@ def test_a_line_says_who_decided_what_and_holds_no_text(tmp_path):
     assert first["latency_ms"] >= 0
     assert second["calls"] == ["refund"]
     assert "900" not in json.dumps({**second, "latency_ms": 0})
+
+
+def test_what_a_scorer_says_of_it_is_in_no_line_and_no_reason(tmp_path):
+    class Quotes:
+        def tells(self, policy, answer, context):
+            return SimpleNamespace(probability=1.0, evidence=[(0, 4)], reason="as in 'the launch is in may'")
+
+    log = DecisionLog(tmp_path / "d.jsonl")
+    ruling = guard(SECRET, disclosure=Quotes()).with_logs(log).examine(said("In may."))
+    log.close()
+    assert ruling.findings[0].detail == "as in 'the launch is in may'"
+    for text in ((tmp_path / "d.jsonl").read_text(), ruling.decision.reason, refusal(ruling), revision(ruling)):
+        assert "in may" not in text.casefold()
 
 
 def test_every_ruling_is_written_where_that_was_asked_for(tmp_path):

@@ -10,7 +10,7 @@ from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.events import from_messages
 from evalkit.core.monitor import compile_rule
 from evalkit.core.ruletext import parse
-from evalkit.core.types import Message
+from evalkit.core.types import Message, ToolCall
 from evalkit.guardrails.guard import Guard
 from evalkit.guardrails.policyset import GuardPolicy, PolicySet, Settings
 from tests.guardrails.guarding import LIMIT, MAGIC, NOTIFY, POLITE, VERIFY, call, calls, guard, result, said, user
@@ -133,6 +133,8 @@ def test_evidence_names_the_earlier_messages_that_decided():
 def test_a_policy_that_nothing_can_decide_is_an_error_at_once():
     with pytest.raises(UsageError, match="policy 'polite' has no formal rule, and guardrail 'rules' has nothing"):
         guard(POLITE)
+    with pytest.raises(UsageError, match=r"policy 'polite' \(and 1 others\)"):
+        guard(POLITE, VERIFY, POLITE.model_copy(update={"id": "kind"}))
 
 
 def test_a_rule_that_names_a_value_the_world_lacks_is_an_error_when_the_conversation_starts():
@@ -209,3 +211,40 @@ def test_a_conversation_in_which_nothing_is_refused_breaks_no_rule_and_the_first
         assert first <= min(onsets), "a call counts as made until its result is known: never later than the monitor"
     if onsets:
         assert first is not None
+
+
+def test_rules_that_break_on_what_they_read_have_not_said_yes(monkeypatch):
+    def breaks(self, event):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("evalkit.guardrails.watch.Watch.look", breaks)
+    found = guard(LIMIT).examine(call("refund", amount=1))
+    assert (found.decision.action, found.decision.failed, found.message) == ("block", True, None)
+    assert "the rules could not be applied: RecursionError" in found.decision.reason
+    assert guard(MAGIC).check(said("x")).failed
+
+
+def test_names_of_tools_are_those_of_a_policy_in_any_case():
+    words = GuardPolicy(id="w", text="w", rule={"forbid": {"call": "*", "where": {"x": "bad"}}}, tools=("send_*",))
+    assert guard(words).check(call("SEND_mail", x="bad")).action == "block"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *('{"amount": 900, "x": ' + "[" * depth + "]" * depth + "}" for depth in (50, 500, 900, 5000)),
+        '{"amount": 900, "amount": 1}', '{"amount": NaN}', '{"amount": 1e999}', '{"amount": -Infinity}',
+        '{"amount": 900', '[{"amount": 900}]', '"900"', "amount=900",
+    ],
+)  # fmt: skip
+def test_arguments_that_are_read_in_two_ways_are_no_way_around_a_rule(arguments):
+    made = Message(role="assistant", tool_calls=(ToolCall(id="1", name="refund", arguments=arguments),))
+    assert guard(LIMIT).check(made).action == "block"
+    read = guard(LIMIT, settings=Settings(reads=("refund",))).check(made)
+    assert read.failed or read.action == "block"
+
+
+@pytest.mark.parametrize("arguments", ["", "{}", '{"amount": 1.5, "note": {"amount": 900}}'])
+def test_plain_arguments_are_read(arguments):
+    made = Message(role="assistant", tool_calls=(ToolCall(id="1", name="refund", arguments=arguments),))
+    assert guard(LIMIT).check(made).action == "allow"

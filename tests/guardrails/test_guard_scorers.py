@@ -125,7 +125,7 @@ def test_a_judge_that_fails_is_no_verdict(check):
 
     found = check(guard(polite(fail="closed"), scorer=Words({"hm": 0.5}), judge=judge), said("hm")).decision
     assert (found.action, found.failed) == ("block", True)
-    assert "the judge failed: ConnectionError: down" in found.reason
+    assert "the judge failed: ConnectionError" in found.reason
 
 
 def test_a_scorer_that_raises_fails_open_for_text_with_a_line_and_closed_for_calls(check, caplog):
@@ -133,8 +133,9 @@ def test_a_scorer_that_raises_fails_open_for_text_with_a_line_and_closed_for_cal
     with caplog.at_level(logging.WARNING, "evalkit.guard"):
         text = check(g, said("x"))
     assert (text.decision.action, text.decision.failed, text.message) == ("allow", True, said("x"))
-    assert "RuntimeError: the model is gone" in caplog.text
-    assert "sk-abcdef" not in caplog.text + text.decision.reason
+    assert "RuntimeError" in caplog.text
+    assert "the model is gone" not in caplog.text + text.decision.reason, "an exception may quote what it was given"
+    assert text.findings[0].detail == "the model is gone; key [key]"
     made = check(g, call("pay"))
     assert (made.decision.action, made.decision.failed, made.message) == ("block", True, None)
     assert check(g, call("get_order")).decision.action == "allow", "a tool that only reads fails open"
@@ -177,6 +178,22 @@ def test_after_many_failures_the_scorer_is_left_alone_for_a_while(check):
     reasons = [check(g, call("pay")).decision.reason for _ in range(6)]
     assert Counts.n == 3
     assert "left alone for a while" in reasons[-1]
+
+
+async def test_requests_that_only_waited_for_their_turn_do_not_switch_the_guard_off():
+    gate = threading.Event()
+
+    class Slow:
+        def score(self, policy, steps):
+            gate.wait(20)
+            return 0.0
+
+    g = guard(POLITE, scorer=Slow(), settings=Settings(budget_ms=150, breaker_failures=50))
+    decisions = await asyncio.gather(*(g.acheck(call("pay")) for _ in range(80)))
+    gate.set()
+    assert all(d.failed and d.action == "block" for d in decisions)
+    assert sum("too busy" in d.reason for d in decisions) >= 70
+    assert not g.panel.breaker.open
 
 
 def test_the_breaker_lets_one_call_try_after_the_pause():
@@ -223,6 +240,22 @@ def test_a_session_remembers_and_a_result_can_be_withheld(check):
     assert ruling.message == result("r", "[withheld by policy polite]")
 
 
+def test_a_scorer_that_has_to_load_something_does_so_before_the_first_event():
+    class Loads:
+        loaded = False
+
+        def score(self, policy, steps):
+            if not self.loaded:
+                time.sleep(0.2)
+                self.loaded = True
+            return 0.0
+
+    cold = guard(POLITE, scorer=Loads(), settings=Settings(budget_ms=100))
+    assert cold.check(said("x")).failed
+    warm = guard(POLITE, scorer=Loads(), settings=Settings(budget_ms=100)).warm()
+    assert not warm.check(said("x")).failed
+
+
 def test_guards_by_name(tmp_path, monkeypatch):
     (tmp_path / "my_scorers.py").write_text(
         "class Fine:\n    def score(self, policy, steps):\n        return 0.0\n\nfine = Fine()\n\n"
@@ -239,5 +272,27 @@ def test_guards_by_name(tmp_path, monkeypatch):
         make_guard("nope", policies)
     with pytest.raises(UsageError, match="has no formal rule"):
         make_guard("rules", policies)
+    (tmp_path / "broken.py").write_text(
+        "class Gone:\n    def score(self, policy, steps):\n        raise OSError('no weights')\n"
+    )
+    with pytest.raises(UsageError, match="guardrail 'broken:Gone' cannot score: OSError: no weights"):
+        make_guard("broken:Gone", policies)
     with pytest.raises(UsageError, match="int has no method score"):
         guard(POLITE, scorer=3)
+
+
+def test_the_context_is_what_the_model_was_shown_and_ends_with_the_question(check):
+    seen = []
+
+    class Notes:
+        def tells(self, policy, answer, context):
+            seen.append(tuple(context))
+            return SimpleNamespace(probability=0.0, evidence=())
+
+    document = "All about the launch. " * 40
+    trace = [
+        Message(role="system", content="be kind"), user(document), said("ok"), user("short question"), said("no"),
+        user("And when?"), call("read", "r"), result("r", "a page"),
+    ]  # fmt: skip
+    check(guard(SECRET, disclosure=Notes()), said("x"), trace)
+    assert seen == [("be kind", document, "a page", "And when?")]

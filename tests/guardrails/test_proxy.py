@@ -1,5 +1,6 @@
 """The proxy over a real server and a real client: what is refused, what goes on, in which shape; keys; other routes."""
 
+import asyncio
 import json
 
 import aiohttp
@@ -345,7 +346,6 @@ async def test_a_malformed_request_is_told_what_is_wrong(body, status, param):
 
 
 async def test_a_request_that_does_not_arrive_is_given_up():
-    import asyncio
 
     async with served(guard(MAGIC), Model(completion("x")), Serving(read_s=0.2)) as url:
         host, port = url.removeprefix("http://").split(":")
@@ -354,3 +354,35 @@ async def test_a_request_that_does_not_arrive_is_given_up():
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 20)
         writer.close()
     assert b" 408 " in answer
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/../chat/completions", "/v1/models/%2e%2e/files", "/v1/models//x", "/v1/models/."]
+)
+async def test_the_path_of_a_model_leads_nowhere_else(path):
+    model = Model(Script([b"{}"]))
+    async with served(guard(MAGIC), model) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert b" 404 " in answer.splitlines()[0]
+    assert model.asked == []
+
+
+async def test_names_and_ids_have_no_room_for_a_text():
+    data = json.loads(completion("fine").parts[0])
+    data |= {
+        "id": "SECRET text",
+        "model": "SECRET text",
+        "system_fingerprint": "SECRET text",
+        "usage": {"SECRET text": 3},
+    }
+    model = Model(Script([json.dumps(data).encode()]))
+    async with served(guard(MAGIC), model) as url:
+        _, _, found = await post(url, messages=asks("hi"))
+        assert "SECRET" not in json.dumps(found)
+        model.answer = completion(None, [tool("look", "SECRET text")])
+        status, _, found = await post(url, messages=asks("hi"))
+    assert (status, found["error"]["code"]) == (502, "upstream_malformed")

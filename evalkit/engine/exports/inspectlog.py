@@ -116,6 +116,7 @@ def _sample(record: Record, contexts: Mapping[str, Context], spec: RunSpec) -> d
             "label": s.label,
             "policies": [p.model_dump(mode="json") for p in s.policies],
             "tags": s.tags,
+            "guarded": [g.model_dump(mode="json") for g in t.guarded],
         },
         "model_usage": {spec.model: _usage(t.usage)},
         "uuid": _id(spec.digest(), s.id, str(t.epoch)),
