@@ -87,7 +87,8 @@ def _called(policy: ReadPolicy) -> dict[str, Called]:
     spans = quote_spans(text)
     found: dict[str, Called] = {}
     for k, role in enumerate(ROLES, 1):
-        names, values = {}, {}
+        names: dict[str, bool] = {}
+        values: dict[str, None] = {}
         for start, stop, name in _mentioned(policy, k, spans):
             around = _around(text, start, stop)
             if around & KINDS:
@@ -102,7 +103,8 @@ def _called(policy: ReadPolicy) -> dict[str, Called]:
 def _mentioned(policy: ReadPolicy, k: int, spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     """The quoted texts of a role. A role is one thing: where several places name it, the one that is surest."""
     places, marks = policy.tokens.places, policy.tags[0]
-    best, kept = 0.0, []
+    best = 0.0
+    kept: list[tuple[int, int, str]] = []
     for run in _runs([int(m.argmax()) == k for m in marks]):
         inside = [
             (start, stop, name) for start, stop, name in spans
