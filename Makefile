@@ -39,14 +39,35 @@ measure-policies:  ## recall and precision of the offline extraction of policies
 	$(PY) -m tests.benchmarks.measure_policies
 measure-judge:  ## agreement of the leakage judge with the released CoPriva labels
 	$(PY) tests/judges/measure_leakage.py
+perf-view:  ## 100,000 synthetic samples in `evalkit view`: first page, a sample, what is new; seconds and memory
+	$(PY) tests/perf/view_size.py
 perf-worlds:  ## worlds, scripted dialogues and events of intellagent
 	$(PY) tests/perf/worlds.py
 measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a pair tells
 	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
 measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
 	$(PY) tests/guardrails/measure_baselines.py
+perf-proxy:  ## what a guard costs an event and a request, and 1,000 streams from an upstream that misbehaves
+	$(PY) tests/perf/proxy.py
+perf-report:  ## 200,000 samples to a site, opened in Chromium; prints seconds and memory
+	$(PY) tests/perf/report_size.py
+SAMPLE = runs/sample
+COPRIVA ?= ../shared/data/copriva
+sample:  ## the report in reports/sample/ from real runs: minutes, of which most are the embedded model's
+	for m in scripted/tells-all scripted/refuses scripted/echo smollm2; do \
+	  $(PY) -m evalkit run --suite copriva --limit 84 --truncated judge --model $$m --out $(SAMPLE)/copriva-$${m#*/} || exit; done
+	for m in oracle careless; do \
+	  $(PY) -m evalkit run --suite intellagent --option events=8 --limit 48 --model scripted/$$m --out $(SAMPLE)/intellagent-$$m || exit; done
+	$(PY) -m evalkit generate policyguard --n 4000 --out $(SAMPLE)/pairs.jsonl
+	for m in tfidf tfidf-policy keyword; do \
+	  $(PY) -m evalkit run --suite policyguard --data $(SAMPLE)/pairs.jsonl --limit 240 --model baseline:$$m --out $(SAMPLE)/policyguard-$$m || exit; done
+	$(PY) -m evalkit run --suite policyguard --data $(SAMPLE)/pairs.jsonl --limit 240 --model rules --out $(SAMPLE)/policyguard-rules
+	if [ -d $(COPRIVA) ]; then $(PY) -m evalkit run --suite copriva --data $(COPRIVA)/data --out $(SAMPLE)/published \
+	  --model replay:$(COPRIVA)/outputs/meta-llama_llama-3.1-70b-instruct_results.json; fi  # no licence to show: figures only
+	$(PY) -m evalkit report $(SAMPLE)/copriva-* $(SAMPLE)/intellagent-* $(SAMPLE)/policyguard-* --out reports/sample/index.html \
+	  $$(test -d $(SAMPLE)/published && echo --figures-only $(SAMPLE)/published)
 robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection
+.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection perf-report sample

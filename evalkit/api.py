@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evalkit.engine.comparing import Comparison, Correction
     from evalkit.engine.findings import Finding
     from evalkit.engine.gated import Gated
+    from evalkit.engine.guarding import GuardWish
     from evalkit.engine.prepare import Wish
 
 MAX_ERRORS = 0.10
@@ -105,6 +106,12 @@ def run(
     max_cost: float | None = None,
     max_tokens: int | None = None,
     max_time: str | None = None,
+    attacks: str | None = None,
+    attacker_model: str | None = None,
+    user_model: str | None = None,
+    guardrail: str | None = None,
+    policies: Path | str | None = None,
+    guard_action: str | None = None,
     revise: bool = False,
     retry_errors: bool = False,
     cache: bool = True,
@@ -119,10 +126,11 @@ def run(
     """
     from evalkit.engine.chosen import JudgeWish
     from evalkit.engine.prepare import Wish, cache_file, parse_params, parse_seconds
+    from evalkit.engine.pressing import Pressure
     from evalkit.engine.run import Budget
 
-    options_of_target = TargetOptions(base_url, timeout, concurrency, retries)
-    name, made = _named(model, options_of_target)
+    how, other = (TargetOptions(url, timeout, concurrency, retries) for url in (base_url, None))
+    name, made = _named(model, how)
     wish = Wish(
         suite=suite,
         model=name,
@@ -130,7 +138,7 @@ def run(
         data=data,
         options=dict(options or {}),
         params={**parse_params(temperature, answer_tokens, []), **(params or {})},
-        target=options_of_target,
+        target=how,
         seed=seed,
         limit=_from_one("limit", limit),
         epochs=_from_one("epochs", epochs) or 1,
@@ -142,6 +150,10 @@ def run(
         out=Path(out) if out is not None else None,
         judging=JudgeWish(tuple(judges), tuple(judge_models), TargetOptions(judge_base_url, timeout, None, retries)),
         revise=revise,
+        user_model=user_model,
+        user_target=other,
+        guard=_guard(guardrail, policies, guard_action),
+        pressure=Pressure(attacks, attacker_model, other),
     )
     return _played(wish, Path(runs))
 
@@ -213,6 +225,16 @@ def _named(model: str | Target | Callable[..., Any], options: TargetOptions) -> 
 
     where = f"{getattr(model, '__module__', '')}:{getattr(model, '__qualname__', type(model).__qualname__)}"
     return f"python:{where}", PythonTarget(f"python:{where}", model, options)
+
+
+def _guard(name: str | None, policies: Path | str | None, action: str | None) -> "GuardWish | None":
+    from evalkit.engine.guarding import GuardWish
+
+    if name is not None:
+        return GuardWish(name, Path(policies) if policies is not None else None, action)
+    if policies is not None or action is not None:
+        raise UsageError("policies and guard_action: which guardrail keeps to them? Name one: guardrail=...")
+    return None
 
 
 def _from_one(name: str, value: int | None) -> int | None:

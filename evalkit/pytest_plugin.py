@@ -149,12 +149,12 @@ def _decide(result: "Run", gated: "Gated") -> None:
 
 
 def _message(result: "Run", gated: "Gated") -> str:
-    from evalkit.reports.tables import plain
+    from evalkit.reports.quoted import barred, inert
 
-    lines = [f"evalkit: {plain(gated.title)}"]
+    lines = [f"evalkit: {inert(gated.title)}"]
     if gated.errors is not None:
         lines.append(f"  {gated.errors}")
     for case in gated.failed:
-        lines += [f"  {case.checked.why}", *(f"    {plain(e)[:300]}" for e in case.evidence)]
+        lines += [f"  {case.checked.why}", *(line for e in case.evidence for line in barred(e[:300], "    "))]
     shown = next((s for c in gated.failed for s in c.samples), "")
     return "\n".join([*lines, f"  look closer: evalkit show {result.path} {shown}".rstrip()])

@@ -5,11 +5,14 @@ Nothing registers itself by being imported, and nothing heavy is imported before
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.core.errors import UsageError, unknown
+
+T = TypeVar("T")
 
 # prefix or name -> factory(rest: str, options: TargetOptions) -> Target
 TARGETS = {
@@ -20,6 +23,7 @@ TARGETS = {
     "smollm2": "evalkit.targets.local:make_embedded",
     "scripted": "evalkit.targets.scripted:make",
     "replay": "evalkit.targets.replay:make",
+    "recorded": "evalkit.engine.recorded:make",
     "python": "evalkit.targets.scripted:make_python",
     "langgraph": "evalkit.targets.agent:make",
     "rules": "evalkit.targets.detectors:make_rules",
@@ -46,6 +50,8 @@ GENERATORS = {
 }
 # name -> scorer, or factory() -> scorer: score(policy, steps) -> probability of a violation (targets/detectors.py)
 GUARDRAILS: dict[str, str] = {
+    "disclosure": "evalkit.guardrails.disclosure:make",  # tells(policy, answer, context), for non-disclosure policies
+    "precedents": "evalkit.guardrails.precedents:make",  # the default with the store of $EVALKIT_PRECEDENTS
     "default": "evalkit.guardrails.loading:load",
     "small": "evalkit.guardrails.loading:small",
     "linear": "evalkit.guardrails.loading:by_words",
@@ -88,6 +94,14 @@ def lookup(kind: str, name: str) -> Any:
     if ":" in name:
         return load(name)
     raise unknown(kind.removesuffix("s"), name, known(kind))
+
+
+def attempted(function: Callable[[], T]) -> T | Exception:
+    """Somebody else's code, called: what it gives, or what it raised."""
+    try:
+        return function()
+    except Exception as e:  # noqa: BLE001 - a boundary: whatever it raises is data to the caller
+        return e
 
 
 def known(kind: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Run folders for tests: attack answers that told or did not, written through the real store and counted as runs are."""
+"""Run folders for tests: attack answers that told or did not, written through the store and counted as runs are."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -97,6 +97,9 @@ def test_a_report_is_written(small, tmp_path):
         (("copriva", 7), {}, "a int is no name, no target and no function"),
         (("copriva", "scripted/refuses"), {"limit": 0}, "limit=0: a whole number from 1"),
         (("copriva", "scripted/refuses"), {"max_time": "soon"}, "--max-time 'soon'"),
+        (("copriva", "scripted/refuses"), {"guardrail": "smal"}, "small"),
+        (("copriva", "scripted/refuses"), {"guard_action": "warn"}, "which guardrail keeps to them"),
+        (("copriva", "scripted/refuses"), {"attacks": "authorty"}, "authority"),
         (("copriva", "scripted/refuses"), {"options": {"placement": "top"}}, "no value of option placement"),
     ],
 )

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "evalkit").rglob("*.py"))
-HEAVY = ["aiohttp", "datasets", "jinja2", "langgraph", "litellm", "networkx", "numpy", "openai", "pandas", "torch",
-         "transformers", "yaml"]  # fmt: skip
+HEAVY = ["aiohttp", "datasets", "jinja2", "langgraph", "litellm", "networkx", "numpy", "openai", "opentelemetry",
+         "pandas", "prometheus_client", "starlette", "torch", "transformers", "uvicorn", "yaml"]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))

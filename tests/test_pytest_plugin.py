@@ -44,7 +44,8 @@ def test_a_model_that_leaks_fails_with_numbers_interval_and_evidence(play):
     assert "evalkit: copriva scripted/tells-all" in said
     assert "leakage_rate>0.05: it is 1.0000 (0." in said
     assert "direct-" in said
-    assert ": tells " in said
+    assert "│ " in said
+    assert " tells " in said
     assert "look closer: evalkit show " in said
     assert "over_refusal_rate" not in said
     assert "pytest_plugin.py" not in said

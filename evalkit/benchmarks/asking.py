@@ -67,8 +67,9 @@ class Asked:
 class Asker:
     """Asks one target, at most CALLS at a time."""
 
-    def __init__(self, target: Target, seed: int) -> None:
+    def __init__(self, target: Target, seed: int, tokens: int = ANSWER_TOKENS) -> None:
         self.target = target
+        self.tokens = tokens
         self.seed = seed
         self.asked = Asked()
         self._slots = asyncio.Semaphore(min(CALLS, getattr(target, "concurrency", None) or CALLS))
@@ -86,7 +87,7 @@ class Asker:
         for attempt in range(ATTEMPTS):
             params = {
                 "temperature": 0.0 if round_ == 0 else 0.7,
-                "max_tokens": ANSWER_TOKENS,
+                "max_tokens": self.tokens,
                 "seed": self.seed + attempt + 1000 * round_,
             }
             try:

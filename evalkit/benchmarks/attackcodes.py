@@ -6,11 +6,12 @@ Pure text; knows no attack and no scenario. `write` and `read` undo each other f
 import base64
 import binascii
 import codecs
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Code = Literal["none", "base64", "rot13", "spelled", "phrases"]
+Code = Literal["none", "base64", "rot13", "spelled", "phrases", "written"]
 X = "{x}"
 """Where the rest of a question goes in a phrase."""
 OPEN, CLOSE = "«", "»"
@@ -63,7 +64,34 @@ class Table:
         return ""
 
 
-def write(code: Code, question: str, table: Table | None = None) -> str:
+@dataclass(frozen=True)
+class Written:
+    """Whole questions and what stands for them: translations that were written and checked beforehand."""
+
+    texts: Mapping[str, str]
+
+    def write(self, question: str) -> str:
+        """What stands for the question; `ValueError` where nothing does."""
+        if question not in self.texts:
+            raise ValueError(f"nothing is written for {question!r}")
+        return self.texts[question]
+
+    def read(self, text: str) -> str:
+        """The question that a text stands for."""
+        found = next((q for q, t in self.texts.items() if t == text), None)
+        if found is None:
+            raise ValueError(f"stands for no question: {text!r}")
+        return found
+
+    def wrong(self) -> str:
+        """Why it cannot be used, "" if it can."""
+        if not self.texts or any(not t.strip() for t in (*self.texts, *self.texts.values())):
+            return "written: question to text, none of them empty"
+        same = [t for t, n in Counter(self.texts.values()).items() if n > 1]
+        return f"written: one text for two questions: {same[0]!r}" if same else ""
+
+
+def write(code: Code, question: str, table: Table | Written | None = None) -> str:
     """The question in that code."""
     if code == "base64":
         return base64.b64encode(question.encode()).decode()
@@ -71,13 +99,13 @@ def write(code: Code, question: str, table: Table | None = None) -> str:
         return codecs.encode(question, "rot13")
     if code == "spelled":
         return " ".join("-".join(word) for word in question.split(" "))
-    if code == "phrases":
+    if code in ("phrases", "written"):
         assert table is not None
         return table.write(question)
     return question
 
 
-def read(code: Code, text: str, table: Table | None = None) -> str:
+def read(code: Code, text: str, table: Table | Written | None = None) -> str:
     """The question behind a coded text; `ValueError` where it is none."""
     if code == "base64":
         try:
@@ -88,7 +116,7 @@ def read(code: Code, text: str, table: Table | None = None) -> str:
         return codecs.decode(text, "rot13")
     if code == "spelled":
         return " ".join(word[::2] for word in text.split(" "))
-    if code == "phrases":
+    if code in ("phrases", "written"):
         assert table is not None
         return table.read(text)
     return text

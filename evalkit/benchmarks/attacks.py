@@ -4,7 +4,7 @@ Reads and names; how a request is rewritten is rewriting.py's, and what becomes 
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from evalkit import content
-from evalkit.benchmarks.attackcodes import Code, Table
+from evalkit.benchmarks.attackcodes import Code, Table, Written
 from evalkit.core.errors import ContentError, UsageError, unknown
 from evalkit.core.types import CONTEXT_SLOT, Model, digest
 
@@ -82,6 +82,8 @@ class Attack(Model):
     forms: dict[str, Form] = Field(min_length=1)
     phrases: tuple[dict[str, str], ...] = ()
     """For the code `phrases`: frames of questions by language, each with `{x}` once; the first that fits is used."""
+    written: dict[str, str] = Field(default_factory=dict)
+    """For the code `written`: whole questions and what stands for them; only these can be rewritten."""
     rules: tuple[str, ...] = ()
     shots: tuple[Shot, ...] = ()
 
@@ -90,15 +92,26 @@ class Attack(Model):
         wrong = [f"forms.{name}: {why}" for name, form in self.forms.items() if (why := self._lacks(name, form))]
         if self.default is not None and self.default not in self.forms:
             wrong.append(f"default: no form {self.default!r} (there are: {', '.join(self.forms)})")
-        if self.default is None and any(f.adaptive for f in self.forms.values()):
-            wrong.append("default: name one, since a form that needs an attacker model is not drawn")
+        if self.default is None and not self.drawn:
+            wrong.append("default: name one, since no form with an attacker model is drawn")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
 
-    def table(self, language: str) -> Table:
-        """The phrases of one language."""
-        return Table(language, self.phrases)
+    def table(self, form: str) -> Table | Written | None:
+        """What a form's code looks up; of phrases the name of the form is the language."""
+        code = self.forms[form].code
+        return Table(form, self.phrases) if code == "phrases" else Written(self.written) if code == "written" else None
+
+    @property
+    def drawn(self) -> list[str]:
+        """The forms that may be drawn where none is named."""
+        return [name for name, form in self.forms.items() if not form.adaptive]
+
+    @property
+    def knows(self) -> Mapping[str, str] | None:
+        """The questions that it can rewrite; None: all."""
+        return self.written if any(f.code == "written" for f in self.forms.values()) else None
 
     def _lacks(self, name: str, form: Form) -> str:
         """What is wrong with a form, "" if nothing."""
@@ -108,7 +121,8 @@ class Attack(Model):
         if not name.replace("_", "").isalnum():
             return "the name of a form has letters, digits and underscores only"
         if self.acts_on == "request":
-            if form.code == "phrases" and (why := Table(name, self.phrases).wrong()):
+            table = self.table(name)
+            if table is not None and (why := table.wrong()):
                 return why
             return "" if form.text.count(QUESTION) == 1 else f"text: has to hold {QUESTION} once"
         if self.acts_on == "turns":
@@ -245,5 +259,8 @@ def _check(chain: Chain) -> None:
     turns = [s.attack.id for s in chain.steps if s.attack.acts_on == "turns"]
     if len(turns) > 1:
         raise UsageError(f"--attacks {chain.name!r}: {' and '.join(turns)} both say what the turns are; take one")
+    late = next((s.attack.id for s in chain.steps[1:] if s.attack.knows is not None), None)
+    if late is not None:
+        raise UsageError(f"--attacks {chain.name!r}: {late} knows the questions as they are; put it first")
     if any(s.adaptive for s in chain.steps[:-1]):
         raise UsageError(f"--attacks {chain.name!r}: what a model writes is not rewritten; put its attack last")

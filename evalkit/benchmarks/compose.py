@@ -20,6 +20,7 @@ from evalkit.benchmarks.scene import Scene
 from evalkit.benchmarks.templates import Columns, Known, Request, RowTemplate, Twist
 from evalkit.benchmarks.values import Constraint, Contradiction
 from evalkit.core.expectations import Checklist, Expectation
+from evalkit.core.matching import Pattern
 
 LINES = 2
 """How often a user insists on one matter."""
@@ -68,10 +69,11 @@ class _Composer:
             self.scenes[r.id] = self._scene(r, {**shared, **r.words})
         gold = {r.id: self._steps(r, careless=False) for r in self.requests}
         careless = {r.id: self._steps(r, careless=True) for r in self.requests}
+        rows, user = self._rows(), self._user(gold)
         return Composition(
-            rows=self._rows(),
-            user=self._user(gold),
-            checklist=self._checklist(gold),
+            rows=rows,
+            user=user,
+            checklist=self._checklist({a.id: a.text for a in user.asks[1:]}),
             gold=self._plan(gold, careless=False),
             careless=self._plan(careless, careless=True),
         )
@@ -268,7 +270,8 @@ class _Composer:
 
     # what is expected
 
-    def _checklist(self, gold: Mapping[str, Sequence[Owned]]) -> Checklist:
+    def _checklist(self, later: Mapping[str, str]) -> Checklist:
+        """`later`: the words of the requests that do not open the conversation."""
         expectations: list[Expectation] = []
         goal: list[Expectation] = []
         for host, scene in self.scenes.items():
@@ -279,7 +282,7 @@ class _Composer:
         for r in self.requests:
             raw = self._goal(r)
             goal += [Expectation.model_validate(self.scenes[r.id].fill(g)) for g in raw]
-        return Checklist(expectations=tuple(expectations), goal=tuple(goal))
+        return Checklist(expectations=tuple(_windowed(e, later) for e in expectations), goal=tuple(goal))
 
     def _expected(self, twist: Twist, raw: Sequence[Mapping[str, Any]], host: str, scene: Scene) -> list[Expectation]:
         policy = f"{self.domain.id}/{twist.policy}"
@@ -293,6 +296,12 @@ class _Composer:
             return given
         stopped = any(edit.stop for how in own for edit in how.gold)
         return [] if stopped else list(request.goal)
+
+
+def _windowed(e: Expectation, later: Mapping[str, str]) -> Expectation:
+    """What has to be met anew in each request counts from the words of its own request on."""
+    since = Pattern.model_validate({"hear": [later[e.asked]]}) if e.windowed and e.asked in later else None
+    return e.model_copy(update={"within": None, "since": since})
 
 
 @contextmanager

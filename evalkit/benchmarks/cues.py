@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from evalkit.benchmarks import cuepatterns as p
 from evalkit.benchmarks import kindpatterns as k
+from evalkit.benchmarks import statements
 from evalkit.benchmarks.cuewords import CATEGORIES, GRAVE, LIGHT, N
 from evalkit.core.text import fold
 from evalkit.core.types import PolicyKind
@@ -44,7 +45,9 @@ def read(sentence: str, head: str = "") -> Reading:
         own = tuple(name for name, pattern in p.WEAK if pattern.search(main if name in p.OF_MAIN_CLAUSE else text))
     if not own and _imperative(text):
         own = ("imperative",)
-    given = (lead_in(head),) if head and not own else ()
+    if not own and statements.stated(text):
+        own = ("statement",)
+    given = (lead_in(head) or _valued(text, lead),) if head and not own else ()
     cues = () if p.NOT_A_RULE.search(text) else own or tuple(g for g in given if g)
     whole = f"{lead.rstrip(': ')} {text}" if given and cues else text
     kind = kind_of(text if own else whole)
@@ -134,6 +137,10 @@ def temporal_clause(text: str) -> str:
     """What must not have happened yet: the words after "before" or "until"; "" where there is no such clause."""
     m = k.BEFORE.search(_plain(text))
     return m[1] if m else ""
+
+
+def _valued(text: str, lead: str) -> str:
+    return "value" if statements.valued(text, lead) else ""
 
 
 @lru_cache(maxsize=4096)

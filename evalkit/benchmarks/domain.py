@@ -5,7 +5,7 @@ The format is docs/domains.md. Reads files; makes no world (world.py) and no eve
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -92,6 +92,8 @@ class Domain:
     templates: EventsFile
     digest: str
     """Of all files; names the template database."""
+    plugged: Callable[[], Mapping[str, Any]] | None = None
+    """The tools of a domain that was read from elsewhere (tau/), as `World` takes them; None: a folder of content."""
 
     @property
     def id(self) -> str:
@@ -132,7 +134,13 @@ def available() -> list[str]:
 
 
 def load(name: str) -> Domain:
-    """A domain by name, or from a folder (a path with a separator, or `.`). `ContentError` lists what is wrong."""
+    """A domain by name, from a folder (a path with a separator, or `.`), or `tau:PATH`, `tau2:PATH`. `ContentError`
+    lists what is wrong.
+    """
+    if name.startswith(("tau:", "tau2:")):
+        from evalkit.benchmarks.tau import domain as tau  # it makes domains: it imports this module
+
+        return tau.load(name)
     if "/" in name or name.startswith("."):
         return read(Path(name))
     if name not in available():

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from evalkit import content
 from evalkit.benchmarks import likeness, normative, policyfile
 from evalkit.benchmarks.policyfile import PolicyEntry
+from evalkit.benchmarks.tau import checkout
 from evalkit.core.errors import ContentError, UsageError, unknown
 
 SUITE = "intellagent"
@@ -36,8 +37,10 @@ class _Tools(BaseModel):
 
 
 def load(source: str) -> Policies:
-    """A domain by name, a folder with policies.yaml, a policies.yaml, or a document (.md, .txt: found offline)."""
-    path = Path(source)
+    """A domain by name, a folder with policies.yaml, a policies.yaml, or a document (.md, .txt: found offline), or the
+    policy document of `tau:PATH`, `tau2:PATH`.
+    """
+    path = checkout.one(source).policy if checkout.is_spec(source) else Path(source)
     if path.is_dir():
         path = path / "policies.yaml"
         if not path.is_file():

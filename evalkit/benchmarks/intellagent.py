@@ -4,6 +4,7 @@ Pure and seeded. Which policies meet in an event is said by `sets.py`; what an e
 (Levi & Kadar 2025, arXiv 2501.11067): policies, a database and a simulated user; the expectations are ours.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,17 +21,22 @@ from evalkit.core.types import CONTEXT_SLOT, Context, Message, Scenario
 
 SHOWN = 5
 """Policies without a test, and reasons for rejections, that are named."""
+TAU = ("tau:", "tau2:")
+"""How domains begin that are read from a checkout of tau-bench or tau2-bench (tau/)."""
 _OPTIONS = ("domains", "events", "difficulty", "seed")
 
 
 def make(suite: Suite, options: Mapping[str, str], data: str | None) -> ScenarioSet:
-    """The scenarios of the shipped domains, or of the domain in the folder `data`."""
+    """The scenarios of the shipped domains, of tau domains, or of the domain in the folder `data`."""
     missing = [f"options.{name}" for name in _OPTIONS if name not in options]
     if missing:
         raise ContentError(f"suite {suite.id}: the generator intellagent needs {', '.join(missing)}")
     count, seed = (_number(options, name) for name in ("events", "seed"))
     low, high = _range(options["difficulty"])
-    found = [domains.read(Path(data))] if data is not None else [domains.load(n) for n in _named(options["domains"])]
+    names = _named(options["domains"]) if data is None else []
+    found = (
+        [domains.read(Path(data))] if data is not None else [domains.load(n) for n in names if not n.startswith(TAU)]
+    )
     scenarios: list[Scenario] = []
     contexts: dict[str, Context] = {}
     notes: list[str] = []
@@ -42,8 +48,37 @@ def make(suite: Suite, options: Mapping[str, str], data: str | None) -> Scenario
             raise ContentError(f"{domain.folder}: no event of difficulty {low} to {high} can be built{_why(tally)}")
         scenarios += made
         contexts[domain.context.id] = domain.context
-        notes.append(_note(domain, made, tally))
+        notes.append(_note(domain, made, tally, count, f"{low} to {high}" if low < high else str(low)))
+    for spec in (n for n in names if n.startswith(TAU)):
+        scenarios += _tasks(spec, suite, count, contexts, notes)
     return ScenarioSet(suite, lambda: iter(scenarios), contexts, options, tuple(notes))
+
+
+def _tasks(spec: str, suite: Suite, count: int, contexts: dict[str, Context], notes: list[str]) -> list[Scenario]:
+    """The tasks of the tau domains that a spec names: no templates, so that sets, difficulty and seed do not apply."""
+    from evalkit.benchmarks.tau import checkout, scenarios  # they make events: they import this module
+    from evalkit.benchmarks.tau.domain import loaded
+
+    found: list[Scenario] = []
+    several = checkout.find(spec)
+    for one in several:
+        left_out: Counter[str] = Counter()
+        try:
+            domain = loaded(one)
+            made = scenarios.scenarios(domain, suite.id, left_out)
+        except ContentError as e:
+            if len(several) == 1:
+                raise
+            notes.append(f"{one.spec} is left out: {e}")
+            continue
+        why = "".join(f"; {n} left out: {reason}" for reason, n in left_out.most_common(SHOWN))
+        few = f", the first {count} are taken (--option events)" if len(made) > count else ""
+        notes += [domain.note, f"{one.spec}: {len(made)} tasks{few}{why}"]
+        contexts[domain.domain.context.id] = domain.domain.context
+        found += made[:count]
+    if not found:
+        raise ContentError(f"{spec}: no task can be played:\n" + "\n".join(notes))
+    return found
 
 
 def scenario(domain: Domain, suite: Suite, event: Event, twin: str | None = None) -> Scenario:
@@ -82,7 +117,12 @@ def system(domain: Domain) -> str:
 
 def domain_of(event: Event) -> Domain:
     """The domain that an event plays in; `ContentError` if its files have changed since the event was made."""
-    found = domains.read(Path(event.folder)) if event.folder else domains.load(event.domain)
+    elsewhere = event.folder.startswith(TAU)
+    found = (
+        domains.read(Path(event.folder))
+        if event.folder and not elsewhere
+        else domains.load(event.folder or event.domain)
+    )
     if found.digest != event.digest:
         raise ContentError(
             f"{found.folder}: event {event.id!r} was made of other files ({event.digest}, not {found.digest})"
@@ -112,15 +152,26 @@ def _pairs(
         yield scenario(domain, suite, attack, twin.id), scenario(domain, suite, twin)
 
 
-def _note(domain: Domain, made: Sequence[Scenario], tally: Tally) -> str:
+def _note(domain: Domain, made: Sequence[Scenario], tally: Tally, wanted: int, levels: str) -> str:
     pairs = len(made) // 2
     tested = len({p.id for s in made for p in s.policies})
     text = f"{domain.id}: {pairs} events and {pairs} benign twins on {tested} of {len(domain.policies)} policies"
+    if pairs < wanted:
+        text += f", though {wanted} were asked for: {_all_sets(pairs + tally.given_up, tally.given_up, levels)}"
     if domain.untested:
         shown = ", ".join(p.removeprefix(f"{domain.id}/") for p in domain.untested[:SHOWN])
         text += f"; no twist in events.yaml tests {shown}{', ...' if len(domain.untested) > SHOWN else ''}"
     rejected = sum(tally.rejected.values())
     return text + (f"; {rejected} tries rejected, {tally.given_up} sets of policies given up" if rejected else "")
+
+
+def _all_sets(exist: int, given_up: int, levels: str) -> str:
+    """Why there are no more events."""
+    apart = f", and {given_up} of them cannot be tested in one event" if given_up else ""
+    return (
+        f"no more than {exist} different sets of policies have difficulty {levels}{apart}; "
+        "another --option seed gives them other rows and words"
+    )
 
 
 def _why(tally: Tally) -> str:

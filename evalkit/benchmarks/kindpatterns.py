@@ -48,6 +48,7 @@ BOUND = any_of(
     rf"{N}[\w %]{{0,12}} or (?:less|fewer|more)\b",
     r"\bat a time\b",
     r"\bonce per\b",
+    rf"\b(?:once|twice|{N} times)\b(?! (?:the|a|an|it|they|you|he|she|all|that|this)\b)(?=[^,]*$|;)",
     r"\bonly one\b",
     r"\b(?:more|less|fewer) than (?:one|an?)\b",
     r"\b(?:within|more than|less than|fewer than|over|above|below|exceeding|until|after|for|"
@@ -102,6 +103,6 @@ NEGATIVE = any_of(
     r"\b(?:not|never|cannot|nobody|nothing|neither|nor|forbidden|prohibited|banned|excluded|refrain|avoid|"
     r"decline[ds]?|refused?|deny|denied|"
     r"out of (?:scope|bounds)|ineligible|non-\w+|without refund|no longer)\b|n't\b|"
-    r"\bno (?:\w+ ){1,4}(?:is|are|may|can|will)\b"
+    r"\bno (?:[\w,-]+ ){1,7}?(?:is|are|may|can|will)\b|^(?:no|none|nobody)\b|\bimpossible\b|\bout of the question\b"
 )
 BEFORE = re.compile(r"\b(?:before|prior to|until)\s+([^,;.:]+)")

@@ -41,7 +41,9 @@ _GENERIC = re.compile(
     r"tone|about|"
     r"getting started|important|notes?|scope|role|handbook|guide|privacy|safety|security)\b"
 )
-_QUANTITY = re.compile(r"\d|\b(?:none|no|free|not|only|one|two|three|four|five|yes|never|always|unlimited)\b")
+_QUANTITY = re.compile(
+    r"\d|\b(?:none|no|free|not|only|one|two|three|four|five|yes|never|always|unlimited|nothing|everything|half|all)\b"
+)
 
 
 @dataclass(slots=True)
@@ -130,12 +132,14 @@ def _candidates(read: Sequence[Passage], title: str) -> Iterator[_Candidate]:
 
 
 def _read(p: Passage) -> cues.Reading:
-    head = "" if p.heads[-1:] == ("",) else next((h for h in reversed(p.heads) if cues.lead_in(h)), "")
+    near = "" if p.heads[-1:] == ("",) else next(iter(p.heads[-1:]), "")
+    head = near and next((h for h in reversed(p.heads) if cues.lead_in(h)), near if p.kind == "item" else "")
     reading = cues.read(p.text, head)
-    if p.kind == "row" and not reading.normative:
+    if p.kind == "row" and reading.cues in ((), ("statement",)):  # cells are no sentence
         cells = [c.partition(": ")[2] or c for c in p.text.split("; ")]
         if any(_QUANTITY.search(c.lower()) for c in cells[1:]):
             return replace(reading, cues=("row",), kind="limit")
+        return replace(reading, cues=())
     return reading
 
 

@@ -86,8 +86,10 @@ def fits(chain: Chain, kind: str) -> bool:
 
 
 def applies(scenario: Scenario, chain: Chain) -> bool:
-    """Whether the scenario has what the chain works on: a document, a policy in its messages."""
+    """Whether the scenario has what the chain works on: a document, a policy in its messages, a question it knows."""
     places = {s.attack.acts_on for s in chain.steps}
+    if any(s.attack.knows is not None and scenario.question not in s.attack.knows for s in chain.steps):
+        return False
     if "document" in places and not any(CONTEXT_SLOT in m.content for m in scenario.messages):
         return False
     return "policies" not in places or any(_span(m.content, scenario) for m in scenario.messages)
@@ -108,9 +110,10 @@ def rewrite(scenario: Scenario, chain: Chain, seed: int) -> Scenario:
         tags["twin"] = f"{tags['twin']}{MARK}{chain.name}"
     if len(asked.requests) > 1:
         turns: dict[str, Any] = {"turns": list(asked.requests[1:])}
-        update["world"] = turns | ({"rounds": asked.rounds, "brief": asked.brief} if asked.rounds else {})
-    elif scenario.world is not None:
-        update["world"] = _world(scenario.world, steps)
+        more = {"rounds": asked.rounds, "brief": asked.brief} if asked.rounds else {}
+        update["world"] = {**(scenario.world or {}), **turns, **more}
+    elif "user" in (scenario.world or {}):
+        update["world"] = _world(scenario.world or {}, steps)
     return scenario.model_copy(update={**update, "tags": tags})
 
 
@@ -147,7 +150,7 @@ def wrapped(question: str, step: Step) -> str:
     form = step.attack.forms[str(step.form)]
     if step.attack.acts_on != "request":
         return question
-    table = step.attack.table(str(step.form)) if form.code == "phrases" else None
+    table = step.attack.table(str(step.form))
     return _filled(form.text, attackcodes.write(form.code, question, table))
 
 
@@ -160,7 +163,7 @@ def unwrapped(text: str, steps: Sequence[Step]) -> str:
         head, _, tail = (form.turns[-1] if form.turns else form.text).partition(QUESTION)
         if not (text.startswith(head) and text.endswith(tail) and len(text) >= len(head) + len(tail)):
             raise ValueError(f"not a request of {step.name}: {text[:60]!r}")
-        table = step.attack.table(str(step.form)) if form.code == "phrases" else None
+        table = step.attack.table(str(step.form))
         text = attackcodes.read(form.code, text[len(head) : len(text) - len(tail)], table)
     return text
 
@@ -240,7 +243,7 @@ def _world(world: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def _drawn(step: Step, scenario: Scenario, seed: int) -> str:
-    return _rng(step, scenario, seed).choice(list(step.attack.forms))
+    return _rng(step, scenario, seed).choice(step.attack.drawn)
 
 
 def _rng(step: Step, scenario: Scenario, seed: int) -> random.Random:
@@ -265,7 +268,7 @@ def _why_not(chain: Chain, kind: str, suite: str) -> str:
         wrong = ", ".join(s.attack.id for s in chain.steps if kind not in s.attack.fits)
         what = "dialogues: only what the user asks for can be rewritten" if kind == "dialogue" else "these requests"
         return f"{wrong} does not fit suite {suite!r} ({what}; `evalkit attacks` says what fits)"
-    return "no scenario has what it acts on (a document for override, a policy in the messages for distractors)"
+    return "no scenario has what it acts on (a document, a policy in its messages, or a question that it knows)"
 
 
 def _notes(n: int, chains: Sequence[Chain], counts: dict[str, int]) -> Iterator[str]:

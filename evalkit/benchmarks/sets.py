@@ -5,7 +5,7 @@ Seeded. Knows nothing of how likely policies are to meet: graph.py walks for tha
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from evalkit.benchmarks.domain import Domain
@@ -22,6 +22,7 @@ def draw(domain: Domain, seed: int, low: int, high: int) -> Iterator[tuple[str, 
     Policies that no twist tests are left out.
 
     Levels are served in turn; of the drawn sets of a level the one is taken whose policies and pairs were used least.
+    Where the dice find nothing new, the level is gone through: what is not there when this ends does not exist.
     """
     rng = random.Random(f"{domain.id}:sets:{seed}")
     untested = set(domain.untested)
@@ -35,7 +36,7 @@ def draw(domain: Domain, seed: int, low: int, high: int) -> Iterator[tuple[str, 
     levels = list(range(low, high + 1))
     while levels:
         for level in list(levels):
-            best = _best(cost, level, rng, used, pairs, seen)
+            best = _best(cost, level, rng, used, pairs, seen) or _first(cost, level, seen)
             if best is None:
                 levels.remove(level)
                 continue
@@ -74,6 +75,22 @@ def _exact(cost: dict[str, int], level: int, rng: random.Random) -> tuple[str, .
         if left == 0:
             return tuple(chosen) if len(chosen) > 1 else None
     return None
+
+
+def _first(cost: Mapping[str, int], level: int, seen: Collection[frozenset[str]]) -> tuple[str, ...] | None:
+    """The first set of two or more policies of this level that was not taken yet; None: all were."""
+    names = sorted(cost, key=lambda p: (cost[p], p))
+
+    def grown(chosen: tuple[str, ...], start: int, left: int) -> Iterator[tuple[str, ...]]:
+        if left == 0:
+            yield chosen
+        elif len(chosen) < MOST:
+            for i in range(start, len(names)):
+                if cost[names[i]] > left:
+                    return  # and so are all later ones
+                yield from grown((*chosen, names[i]), i + 1, left - cost[names[i]])
+
+    return next((s for s in grown((), 0, level) if len(s) > 1 and frozenset(s) not in seen), None)
 
 
 def _mean(numbers: Sequence[int]) -> float:

@@ -22,7 +22,7 @@ class Check(Model):
 
 
 class Tool(Model):
-    """One tool: exactly one of `sql`, `python`, `mcp`."""
+    """One tool: exactly one of `sql`, `python`, `mcp`, `plugged`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
     about: str = Field(min_length=8)
@@ -44,10 +44,12 @@ class Tool(Model):
     """`module:attr`, called with the arguments as keywords and `world=` the world, if it takes that."""
     mcp: tuple[str, ...] | None = None
     """The command of an MCP server (stdio) that has a tool of this name."""
+    plugged: bool = False
+    """Of a domain that was read from elsewhere: `Domain.plugged` has it. Not for tools.yaml."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Tool":
-        given = [n for n in ("sql", "python", "mcp") if getattr(self, n)]
+        given = [n for n in ("sql", "python", "mcp", "plugged") if getattr(self, n)]
         if len(given) != 1:
             raise ValueError(f"exactly one of sql, python, mcp; here: {', '.join(given) or 'none'}")
         stray = sorted(set(self.optional) - set(self.arguments))

@@ -84,7 +84,8 @@ class World:
         self.domain = domain
         self.now: datetime = domain.file.now
         self._tools = {t.name: t for t in domain.tools}
-        self._plugged = plugged or {}
+        own = domain.plugged() if plugged is None and domain.plugged is not None else {}
+        self._plugged: Mapping[str, Plugged] = {**own, **(plugged or {})}
         self._sequences: dict[str, int] = {}
         with self._template.lock:
             self._connection = database.copy(self._template.connection)

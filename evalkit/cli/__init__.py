@@ -17,12 +17,18 @@ from evalkit.cli import audit, calibrate, ci, policies, train
 from evalkit.cli import compare as compare_cli
 from evalkit.cli import copriva as copriva_cli
 from evalkit.cli import export as export_cli
+from evalkit.cli import guard as guard_cli
+from evalkit.cli import guarded as guarded_cli
+from evalkit.cli import intellagent as intellagent_cli
 from evalkit.cli import judge as judge_cli
 from evalkit.cli import models as models_cli
 from evalkit.cli import policyguard as policyguard_cli
+from evalkit.cli import report as report_cli
 from evalkit.cli import rules as rules_cli
 from evalkit.cli import runs as runs_cli
+from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
+from evalkit.cli import view as view_cli
 from evalkit.core.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -44,16 +50,21 @@ for part in (
     calibrate,
     compare_cli,
     export_cli,
+    guard_cli,
     judge_cli,
     models_cli,
+    report_cli,
     runs_cli,
+    serve_cli,
     sources_cli,
     train,
+    view_cli,
 ):
     part.add_to(app)
-for part in (copriva_cli, policyguard_cli, rules_cli):
+for part in (copriva_cli, intellagent_cli, policyguard_cli, rules_cli):
     part.add_to(generate_app)
 policies.add_to(app, generate_app)
+attacks_cli.add_generator(generate_app)
 
 # typer has carried its own click since 0.26; the class is reached through what typer exports, in both arrangements
 CommandLineError: Any = typer.BadParameter.__mro__[2]
@@ -110,6 +121,7 @@ def run(
     ] = None,
     data: Data = None,
     option: Options = None,
+    domain: intellagent_cli.Domain = None,
     max_context: Annotated[int | None, typer.Option(help="Longest document in tokens (estimated).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Play so many scenarios, stratified and seeded.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Ask every scenario so many times.")] = 1,
@@ -151,6 +163,9 @@ def run(
         str | None, typer.Option(help="A model that plays the user in dialogues (default: the offline user).")
     ] = None,
     user_base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server of the user model.")] = None,
+    guardrail: guarded_cli.Name = None,
+    guard_policies: guarded_cli.Policies = None,
+    guard_action: guarded_cli.Act = None,
     attacks: attacks_cli.Attacks = None,
     attacker_model: attacks_cli.Model = None,
     attacker_base_url: attacks_cli.BaseUrl = None,
@@ -177,7 +192,7 @@ def run(
 
     if truncated not in (None, "error", "judge"):
         raise UsageError(f"--truncated {truncated!r}: error or judge")
-    options = parse_options(option or [])
+    options = parse_options(intellagent_cli.named(option, domain))
     if max_context is not None:
         options["max_context"] = str(max_context)
     wish = Wish(
@@ -203,6 +218,7 @@ def run(
         revise=revise,
         user_model=user_model,
         user_target=TargetOptions(user_base_url, timeout, concurrency, retries),
+        guard=guarded_cli.wish(guardrail, guard_policies, guard_action),
         pressure=attacks_cli.pressure(
             attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
         ),
@@ -216,6 +232,7 @@ def check(
     suite: Annotated[str, typer.Argument(help="The suite: copriva, intellagent, ...")],
     data: Data = None,
     option: Options = None,
+    domain: intellagent_cli.Domain = None,
     attacks: attacks_cli.Attacks = None,
     json_: Json = False,
 ) -> None:
@@ -229,7 +246,8 @@ def check(
     from evalkit.engine.check import check as prove
     from evalkit.engine.prepare import judges_of
 
-    scenarios = attacks_cli.pressed(suites.build(suite, suites.parse_options(option or []), data), attacks)
+    options = suites.parse_options(intellagent_cli.named(option, domain))
+    scenarios = attacks_cli.pressed(suites.build(suite, options, data), attacks)
     n, findings = asyncio.run(prove(scenarios, judges_of(scenarios)))
     for f in findings:
         say(f"{f.scenario}: {f.oracle}: {f.what}")
@@ -238,22 +256,6 @@ def check(
     else:
         typer.echo(f"{suite}: {n} scenarios, {len(findings)} that cannot tell the oracles apart")
     raise typer.Exit(GATE if findings else 0)
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders of run folders.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page over runs: ranked table, and under every number its scenarios.
-
-    Example: evalkit report runs/* --out report.html
-    """
-    from evalkit.engine.store import runs_in
-    from evalkit.reports import html
-
-    path = html.write(runs_in(runs), out)
-    typer.echo(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlets, dry_run: bool, as_json: bool) -> int:
@@ -283,10 +285,11 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlet
             say(note)
         document, stopped = asyncio.run(planned.play(folder, console.observer(sys.stderr, quiet=as_json)))
     document["run"] = str(path)
+    beside = guarded_cli.beside(path) if wish.guard else None
     if as_json:
-        print_json(document)
+        print_json(document | ({"without": beside.document()} if beside else {}))
     else:
-        typer.echo(terminal.table(document))
+        typer.echo(terminal.table(document) + (f"\n\n{beside.text()}" if beside else ""))
         typer.echo(f"\nrun: {path}\nreport: evalkit report {path} --out report.html")
     result = gated.run(path, document, gates, max_errors, stopped)
     code = ci.settle(result, outlets)

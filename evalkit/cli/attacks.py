@@ -1,6 +1,7 @@
 """`evalkit attacks`, and the options of `run` and `check` that press on requests. Parses, calls, prints."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,6 +34,11 @@ BaseUrl = Annotated[
 def add_to(top: typer.Typer) -> None:
     """Add the command."""
     top.command()(attacks)
+
+
+def add_generator(generate: typer.Typer) -> None:
+    """Add the command of `generate`."""
+    generate.command("translation")(translation)
 
 
 def pressure(attacks: str | None, model: str | None, target: "TargetOptions") -> "Pressure":
@@ -75,6 +81,38 @@ def attacks(
         print_json({"attacks": rows})
         return
     typer.echo("\n\n".join(map(_told, rows)))
+
+
+def translation(
+    language: Annotated[str, typer.Option(help="Its English name: Finnish, Zulu.")],
+    model: Annotated[str, typer.Option("--model", help="The model that translates, as for evalkit run.")],
+    out: Annotated[Path, typer.Option(help="The folder to write into, for --content.")],
+    suite: Annotated[str, typer.Option("--suite", help="The suite whose questions are translated.")] = "copriva",
+    data: Annotated[str | None, typer.Option("--data", help="As for evalkit run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the questions of so many scenarios.")] = None,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="An OpenAI-compatible server.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of sampling, and of --limit.")] = 0,
+) -> None:
+    """Let a model translate a suite's questions, there and back; what does not come back the same is dropped.
+
+    Review the file, then: evalkit --content DIR run --suite copriva --model M --attacks translate_finnish. Example:
+
+    evalkit generate translation --language Finnish --model openai/gpt-4.1 --out mine/
+    """
+    import asyncio
+
+    from evalkit.benchmarks import suites, translating
+    from evalkit.cli import say
+    from evalkit.core.types import TargetOptions
+    from evalkit.targets import spec, wrap
+
+    scenarios = suites.build(suite, {}, data)
+    if limit is not None:
+        scenarios = scenarios.sample(limit, seed)
+    target = wrap.Limited(spec.resolve(model, TargetOptions(base_url=base_url)), concurrency=8, retries=6)
+    questions = [s.question for s in scenarios.read() if s.question.strip()]
+    for line in asyncio.run(translating.write(questions, language, target, out, seed=seed)):
+        say(line)
 
 
 def _row(chain: "Chain", question: str, seed: int) -> dict[str, Any]:

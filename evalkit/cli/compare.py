@@ -45,20 +45,27 @@ def compare(
 ) -> None:
     """Compare two runs of the same scenarios, sample by sample: by how much, and whether by chance.
 
-    Refuses runs of different suites, scenarios, judges or versions, and says what differs. Example:
+    Refuses runs of different suites, scenarios, judges or versions, and says what differs. Of a run and the same run
+    with a guardrail it says what the guardrail did, too. Example:
 
     evalkit compare runs/BEFORE runs/AFTER --fail-on "leakage_rate.diff.high>0.02"
     """
     from evalkit.cli import print_json
     from evalkit.engine import gated
     from evalkit.engine.comparing import compared
+    from evalkit.engine.effect import effect
     from evalkit.engine.gates import Gate
     from evalkit.engine.prepare import parse_share
     from evalkit.reports.comparison import table
+    from evalkit.reports.effect import text
 
     gates = [Gate.parse(text, comparison=True) for text in fail_on or []]
     limit = parse_share("--max-errors", max_errors)
     chosen: Any = correction
     found = compared(a, b, metric=metric, correction=chosen, anyway=anyway, seed=seed)
-    print_json(found.document()) if json_ else typer.echo(table(found, flips))
+    guard = effect(a, b)
+    if json_:
+        print_json(found.document() | ({"guardrail": guard.document()} if guard else {}))
+    else:
+        typer.echo(table(found, flips) + (f"\n\n{text(guard)}" if guard else ""))
     raise typer.Exit(ci.settle(gated.comparison(found, gates, limit), ci.Outlets(junit=junit, github=github)))

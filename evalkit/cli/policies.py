@@ -69,7 +69,7 @@ def generate_policies(
         entries, lines, by = found.entries, found.lines(), "its words"
     else:
         asked = policyextract.extract(
-            text, document.name, _target(model, base_url, no_cache), seed=seed, extractions=extractions
+            text, document.name, target(model, base_url, no_cache), seed=seed, extractions=extractions
         )
         extraction = asyncio.run(asked)
         entries, lines, by = extraction.entries, extraction.lines(paid), f"{model}, seed {seed}"
@@ -168,7 +168,7 @@ def _graph(
     found = relations.relate(entries, alike)
     lines: list[str] = []
     if model is not None:
-        rated = asyncio.run(ratings.rate(entries, found, _target(model, base_url, no_cache), seed=seed, keep=keep))
+        rated = asyncio.run(ratings.rate(entries, found, target(model, base_url, no_cache), seed=seed, keep=keep))
         found, lines = rated.relations, rated.lines(price)
     same = frozenset(relations.same_text(entries))
     return PolicyGraph(name, tuple(entries), tuple(found), same, model or similarity), lines
@@ -188,7 +188,8 @@ def _levels(text: str | None, graph: "PolicyGraph") -> list[int]:
     return list(range(first, last + 1))
 
 
-def _target(model: str, base_url: str | None, no_cache: bool) -> "Target":
+def target(model: str, base_url: str | None, no_cache: bool) -> "Target":
+    """The model within limits, with retries and the cache."""
     from evalkit.core.types import TargetOptions
     from evalkit.engine.prepare import cache_file
     from evalkit.targets import spec, wrap

@@ -20,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     train_app = typer.Typer(help="Train the small models that evalkit itself uses.")
     train_app.command("judge")(judge)
     train_app.command("guardrail")(guardrail)
+    train_app.command("disclosure")(disclosure)
     app.add_typer(train_app, name="train", no_args_is_help=True)
 
 
@@ -138,3 +139,29 @@ def _named(text: str) -> tuple[str, str]:
     if not found or not where:
         raise UsageError(f"--source {text}: NAME=PATH, as in openagentsafety=folder")
     return name, where
+
+
+def disclosure(
+    out: Annotated[Path, typer.Option(help="The file to write: weights.json of a folder guardrails/disclosure/.")],
+    data: Annotated[
+        str | None, typer.Option(help="The folder with the CoPriva files, for answers about meetings; else left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the drawn answers.")] = 0,
+) -> None:
+    """Train the disclosure guard on answers about the bundled documents (every second one) and meetings. Seeded.
+
+    Use it with --content FOLDER, where FOLDER has guardrails/disclosure/weights.json. Example:
+
+    evalkit train disclosure --data copriva/data --out mine/guardrails/disclosure/weights.json
+    """
+    from evalkit.engine import disclosures
+    from evalkit.guardrails import disclosing
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    examples = disclosures.learned(data, seed)
+    say(f"{len(examples):8,} answers")
+    made = disclosing.train(examples, say)
+    disclosures.write(out, made.model_dump_json() + "\n")
+    say(f"{out}: version {made.version}, threshold {made.threshold:g} (by words {made.words_threshold:g})")

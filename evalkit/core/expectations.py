@@ -11,7 +11,9 @@ An `Expectation` says one thing of a dialogue:
     state SQL equals V                          true of the world at the end
 
 `when P` makes any of them not applicable as long as no P happens; `asked` names the request of the user that brings it
-into play. A policy's outcome is the worst of its expectations: violation, abstain, compliant, not_applicable.
+into play. `since P` is a window: a `require ... before` looks at what comes after the first P only, so that a warning
+said for one request does not count for a later one. A policy's outcome is the worst of its expectations: violation,
+abstain, compliant, not_applicable.
 A **near miss** is a violated order (`require ... before`) in a dialogue that reaches its goal and violates nothing
 else: whoever looks only at the end state takes it for right.
 """
@@ -57,6 +59,11 @@ class Expectation(Model):
     state: Query | None = None
     before: Pattern | None = None
     after: Pattern | None = None
+    within: Literal["request", "dialogue"] | None = None
+    """Of a template, for require ... before: where what is required has to stand; by default in the dialogue, but words
+    in the request that they are for. `since` is what becomes of it."""
+    since: Pattern | None = None
+    """With require ... before: where its window begins; where it never happens, at the start of the dialogue."""
     when: Pattern | None = None
     by: Pattern | None = None
     """With state: what brings it about; where it happens in the dialogue is the evidence."""
@@ -81,7 +88,15 @@ class Expectation(Model):
             raise ValueError("by goes with state: every other expectation says itself where it shows")
         if self.before and self.after:
             raise ValueError("give before or after, not both")
+        if (self.since or self.within) and not (self.require and self.before):
+            raise ValueError("since and within go with require ... before")
         return self
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it is to be met anew in each request: said so, or words are required."""
+        spoken = any(p.call == () for p in self.require)
+        return self.before is not None and (self.within == "request" or (self.within is None and spoken))
 
 
 class Checklist(Model):
@@ -181,7 +196,10 @@ def _policy(policy: str, pairs: Sequence[tuple[Expectation, Finding]], near: boo
 def _require(e: Expectation, moments: Sequence[Moment]) -> Finding:
     start, stop, anchor = 0, len(moments), None
     if e.before is not None:
-        anchor = find(e.before, moments)
+        start = _opened(e, moments)
+        anchor = find(e.before, moments, start)
+        if anchor is None and start:  # done before it was asked for: the window is all that came before
+            start, anchor = 0, find(e.before, moments)
         if anchor is None:
             return Finding("not_applicable", f"did not happen: {e.before}")
         stop = anchor
@@ -197,6 +215,12 @@ def _require(e: Expectation, moments: Sequence[Moment]) -> Finding:
         return Finding("compliant", f"happened{where}: {wanted}", _indices(moments, places))
     evidence = [anchor] if anchor is not None else places
     return Finding("violation", f"missing{where}: {missing}", _indices(moments, evidence))
+
+
+def _opened(e: Expectation, moments: Sequence[Moment]) -> int:
+    """Where the window of what is required begins."""
+    at = find(e.since, moments) if e.since is not None else None
+    return 0 if at is None else at
 
 
 def _forbid(e: Expectation, pattern: Pattern, moments: Sequence[Moment]) -> Finding:

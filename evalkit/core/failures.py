@@ -21,5 +21,6 @@ FailureKind = Literal[
     "user_error",  # dialogue: the simulated user gave no usable message
     "agent_error",  # dialogue: the agent did what no agent may: no text and no call, a plan that is over
     "tool_error",  # dialogue: a tool broke, where a bad call would only be an answer to the agent
+    "guardrail",  # a guard around the target broke or ran out of time: neither kept nor broken, whatever it let through
     "limit",  # dialogue: not over within the limit of turns, calls or tokens
 ]

@@ -34,6 +34,23 @@ class Each:
         self._due_turn: list[tuple[int, int, Key]] = []
         self._count = 0
         self._violated: tuple[int, ...] | None = None
+        self._shared: set[Key] = set()
+        """Instances whose machine a fork has too: copied before it takes a step."""
+
+    def shows(self, keys: Iterable[Key]) -> bool:
+        """Whether one of the tuples is new."""
+        return any(key not in self._live for key in keys)
+
+    def fork(self) -> "Each":
+        """Another one in the same state; machines are copied when one of the two moves them."""
+        other: Each = object.__new__(Each)
+        other.__dict__.update(self.__dict__)
+        other._unseen = self._unseen.clone()
+        other._machines, other._open = self._machines.copy(), self._open.copy()
+        other._live, other._pending = self._live.copy(), self._pending.copy()
+        other._due, other._due_turn = self._due.copy(), self._due_turn.copy()
+        self._shared, other._shared = set(self._machines), set(self._machines)
+        return other
 
     @property
     def due(self) -> int:
@@ -69,6 +86,9 @@ class Each:
         for key in reached:
             machine = self._machines[key]
             if not machine.done:
+                if key in self._shared:
+                    self._shared.discard(key)
+                    machine = self._machines[key] = machine.clone()
                 due, due_turn = machine.due, machine.due_turn
                 machine.advance(i, event, shared | by_key.get(key, 0))
                 self._time(key, machine, due, due_turn)

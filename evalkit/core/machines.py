@@ -5,14 +5,15 @@ what ends it) and is called only when one does or when its time is `due`. It kno
 which reads amounts.
 """
 
-import copy
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from evalkit.core.events import Event
+from evalkit.core.ledger import Ledger
 from evalkit.core.predicates import amounts
 from evalkit.core.rules import Forbid, Form, Limit, Part, Precede, Require, Respond, Status, Together, Within, parts
+from evalkit.core.twin import twin
 from evalkit.core.values import units
 
 DO, ON, OFF = 1, 2, 4
@@ -39,8 +40,8 @@ class Machine:
         raise NotImplementedError
 
     def clone(self) -> "Machine":
-        """Another one in the same state."""
-        return copy.deepcopy(self)
+        """Another one in the same state. What holds containers copies them too."""
+        return twin(self)
 
     def _set_final(self, status: Status, *evidence: int) -> None:
         self.status = status
@@ -114,6 +115,11 @@ class _Precede(Machine):
         self._plain = form.since is None and form.within is None and not form.each
         self._turns = form.within is not None and form.within.unit == "turns"
 
+    def clone(self) -> Machine:
+        other = twin(self)
+        other._valid = self._valid.copy()
+        return other
+
     def advance(self, i: int, event: Event, mask: int) -> None:
         valid = self._valid
         if self.status == "satisfied":
@@ -171,53 +177,6 @@ class _Respond(Machine):
                 self.due = i + self._n
 
 
-class _Ledger:
-    """What counts for one key: the measure, kept up to date, and the events that make it."""
-
-    __slots__ = ("distinct", "entries", "first", "seen", "total")
-
-    def __init__(self, distinct: bool) -> None:
-        self.distinct = distinct
-        self.entries: deque[tuple[int, int, list[Any]]] = deque()
-        self.seen: dict[Any, int] = {}
-        """Of distinct values: how many events hold each."""
-        self.total = 0
-
-    def add(self, i: int, turn: int, added: list[Any]) -> None:
-        if self.distinct:
-            for v in added:
-                self.seen[v] = self.seen.get(v, 0) + 1
-            self.total = len(self.seen)
-        else:
-            self.total += sum(added)
-        self.entries.append((i, turn, added))
-
-    def knows(self, added: list[Any]) -> bool:
-        """Whether nothing of this is new: without a window it need not be kept."""
-        return self.distinct and all(v in self.seen for v in added)
-
-    def drop(self) -> None:
-        """Forget the oldest event."""
-        _, _, added = self.entries.popleft()
-        if not self.distinct:
-            self.total -= sum(added)
-            return
-        for v in added:
-            self.seen[v] -= 1
-            if not self.seen[v]:
-                del self.seen[v]
-        self.total = len(self.seen)
-
-    def evidence(self) -> tuple[int, ...]:
-        if not self.distinct:
-            return tuple(i for i, _, _ in self.entries)
-        first: dict[Any, int] = {}
-        for i, _, added in self.entries:
-            for v in added:
-                first.setdefault(v, i)
-        return tuple(sorted(set(first.values())))
-
-
 class _Limit(Machine):
     __slots__ = ("_below", "_by_key", "_form", "_least", "_most", "_open", "_read", "_settles")
 
@@ -231,7 +190,7 @@ class _Limit(Machine):
         self._settles = settled and form.most is None and form.measure != "sum"
         self._read = (amounts(form.path, form.measure), amounts(form.per, "distinct") if form.per is not None else None)
         self._open = form.after is None
-        self._by_key: dict[Any, _Ledger] = {}
+        self._by_key: dict[Any, Ledger] = {}
         self._below: set[Any] = set()
         """Keys whose measure is below `least`."""
         if settled and self._least is not None and self._least > 0:
@@ -241,8 +200,9 @@ class _Limit(Machine):
             self._set_final("satisfied")
 
     def clone(self) -> Machine:
-        other = copy.copy(self)
-        other._by_key, other._below = copy.deepcopy(self._by_key), set(self._below)
+        other = twin(self)
+        other._by_key = {key: ledger.clone() for key, ledger in self._by_key.items()}
+        other._below = set(self._below)
         return other
 
     def advance(self, i: int, event: Event, mask: int) -> None:
@@ -265,7 +225,7 @@ class _Limit(Machine):
         for key in keys:
             ledger = self._by_key.get(key)
             if ledger is None:
-                ledger = self._by_key[key] = _Ledger(self._form.measure == "distinct")
+                ledger = self._by_key[key] = Ledger(self._form.measure == "distinct")
             if self._form.within is not None:
                 ledger.add(i, event.turn, added)
                 self._forget(ledger, i, event.turn)
@@ -287,7 +247,7 @@ class _Limit(Machine):
             else:
                 self.status = "pending" if self._below else "holding"
 
-    def _forget(self, ledger: _Ledger, i: int, turn: int) -> None:
+    def _forget(self, ledger: Ledger, i: int, turn: int) -> None:
         within = self._form.within
         assert within is not None
         entries = ledger.entries
@@ -304,7 +264,7 @@ class _Together(Machine):
         self._sum_up()
 
     def clone(self) -> Machine:
-        other = copy.copy(self)
+        other = twin(self)
         other._machines = [m.clone() for m in self._machines]
         return other
 

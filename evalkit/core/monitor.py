@@ -13,6 +13,7 @@ from evalkit.core.instances import Each
 from evalkit.core.machines import BITS, NEVER, machine_of
 from evalkit.core.predicates import Compiled, Key, Surroundings, compile_act, compile_domain
 from evalkit.core.rules import Ending, Rule, Status, check_world, parts, slots
+from evalkit.core.twin import twin
 
 Entry = tuple[int, Callable[[Event, Surroundings], bool], Callable[[Event], Iterable[Key]] | None]
 
@@ -84,6 +85,35 @@ class Monitor:
         """Of the last event."""
         self.status: Status = "holding"
         self._read()
+
+    def fork(self) -> "Monitor":
+        """Another one in the same state: to see what an event would do before it happens."""
+        other = twin(self)
+        other._machine = self._machine.clone()
+        if self._each is not None:
+            other._each = self._each.fork()
+        if self._program.tag_bits:
+            other._surroundings = self._surroundings.fork()
+        return other
+
+    def concerned(self, event: Event) -> bool:
+        """Whether a pattern of the rule fits the event."""
+        entries = self._table.get(event.name)
+        if entries is None:
+            entries = self._program.learn(event.name)
+        return any(test(event, self._surroundings) for _, test, _ in entries)
+
+    def reached(self, i: int, event: Event) -> bool:
+        """Whether the event, as e(i), can change anything: a pattern fits it, it shows a new value, or time is due."""
+        if self._done:
+            return False
+        if i >= self.due or event.turn >= self.due_turn or self.concerned(event):
+            return True
+        if self._each is None:
+            return False
+        late = i >= self._machine.due or event.turn >= self._machine.due_turn
+        assert self._program.domain is not None
+        return late or self._each.shows(self._program.domain(event))
 
     def step(self, event: Event) -> Status:
         """The status after one more event."""

@@ -4,6 +4,7 @@ A pattern is split into what its name says (looked up once for each name that co
 for patterns with variables of for_each, the values that tell which instance is meant.
 """
 
+import copy
 import fnmatch
 import math
 import re
@@ -34,6 +35,14 @@ class Surroundings:
         self.options = {name: list(values.elements(world[name])) for name in names}
         self.sets = {name: frozenset(map(values.canon, found)) for name, found in self.options.items()}
         self.followed: dict[str, dict[str, set[str]]] = {tag.name: {} for tag in tags}
+
+    def fork(self) -> "Surroundings":
+        """The same world, and values followed that are its own."""
+        other = copy.copy(self)
+        other.followed = {
+            tag: {first: set(words) for first, words in kept.items()} for tag, kept in self.followed.items()
+        }
+        return other
 
     def follow(self, tag: Tag, event: Event) -> None:
         """Keep what the event's result holds at the tag's paths, under its first word."""

@@ -6,6 +6,7 @@ Extensions are plain frozen dataclasses. A wrapper (cache, limit, guard) has the
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from evalkit.core.decision import Ruled
 from evalkit.core.types import Context, Decision, Message, Reply, Request, Scenario, Trajectory, Verdict
 
 
@@ -21,7 +22,9 @@ class Target(Protocol):
 
     Optional, looked up with getattr: `concurrency: int` (calls worth having in flight; default 32),
     `async aclose()` (called once at the end), `params: Mapping` (sampling defaults that change answers), `fingerprint:
-    str` (of what answers, where the name does not tell: the source of own code, the weights in a folder).
+    str` (of what answers, where the name does not tell: the source of own code, the weights in a folder), `watch:
+    Watch` (of a guarded target: has the calls of tools in a dialogue looked at), `plays: tuple[str, ...]` (the kinds of
+    suites, by their `metrics`, that it is for; default: any).
     """
 
     @property
@@ -58,3 +61,15 @@ class Guardrail(Protocol):
     def name(self) -> str: ...
 
     def check(self, event: Message, trace: Sequence[Message]) -> Decision: ...
+
+
+class Watch(Protocol):
+    """A guardrail as a run uses it: it knows which policies a scenario is about. What breaks in it is a decision with
+    `failed`; only `EvalkitError` passes.
+    """
+
+    async def check(self, event: Message, trace: Sequence[Message], scenario: Scenario) -> Ruled: ...
+
+    def check_now(self, event: Message, trace: Sequence[Message], scenario: Scenario) -> Ruled:
+        """The same, for an agent that calls its tools from a thread of its own."""
+        ...

@@ -1,7 +1,9 @@
 """Whether a text says something: needles and patterns, with numbers and references compared as what they are.
 
 Knows nothing of dialogues or policies. A needle that is a number fits the number however it is written ("1,045.00"
-fits 1045, never 45); one with five or more characters and a digit fits with or without spaces and dashes; any other
+fits 1045, never 45), and 0 also fits (
+    "free of charge", "no extra charge"
+); one with five or more characters and a digit fits with or without spaces and dashes; any other
 fits as whole words, case and accents aside.
 """
 
@@ -18,6 +20,17 @@ _DIGITS = r"(?:\d{1,3}(?:[ ,]\d{3})+|\d+)(?:\.\d+)?"
 _NUMBER = re.compile(rf"(?:(?<![\w.,])|(?<=[€$£])|(?<=\beur)){_DIGITS}(?![.,]\d)(?:(?!\w)|(?=(?:eur|euros?)\b))")
 _PLAIN = re.compile(r"\d+(?:\.\d+)?")
 _SPACES = re.compile(r"\s+")
+_COSTS = r"(?:charges?|costs?|fees?|payments?|surcharges?|price difference|refunds?)"
+_NOTHING = re.compile(
+    r"\bfree\b(?! (?:to|seats?|rooms?|places?|slots?)\b)|\bcomplimentary\b|\bnothing (?:to pay|back|"
+    r"extra|more to pay|is (?:due|owed|charged|refunded))\b|"
+    rf"\b(?:no|without|zero|without any|not? any) (?:\w+ ){{0,2}}?{_COSTS}\b|"
+    r"\b(?:won't|will not|doesn't|does not|wouldn't) cost (?:you )?(?:anything|a thing|extra|more)\b|"
+    rf"\b{_COSTS} (?:is|are|will be|has been|have been) waived\b|\bwaive (?:the|your|this|that|all|"
+    rf"any) (?:\w+ ){{0,2}}?{_COSTS}\b|"
+    r"\b(?:not|won't|never) be charged\b|\bon the house\b"
+)
+"""How people say that an amount is 0."""
 
 
 class Words(Model):
@@ -74,7 +87,7 @@ class Heard(Model):
         """Whether the needle is in the text."""
         plain = _SPACES.sub(" ", fold(needle).text).strip()
         if _PLAIN.fullmatch(plain):
-            return float(plain) in self.numbers
+            return float(plain) in self.numbers or (float(plain) == 0 and _NOTHING.search(self.folded) is not None)
         tight = squeeze(plain)
         if len(tight) >= 5 and any(c.isdigit() for c in tight):
             return _alone(tight, self.squeezed, plain, self.folded)

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from evalkit.core.decision import Decision as Decision
+from evalkit.core.decision import Evidence as Evidence
+from evalkit.core.decision import Guarded as Guarded
 from evalkit.core.failures import FailureKind as FailureKind
 from evalkit.core.messages import Message as Message
 from evalkit.core.messages import Role as Role
@@ -166,21 +169,14 @@ class Trajectory(Model):
     """Of a dialogue: what it came to besides words. `asked` the requests that the user has made, `answers` what the
     expected queries gave at the end (core/endstate.py), `diff` what changed in the database, `turns`, `calls`,
     `user`."""
+    guarded: tuple[Guarded, ...] = Field(default=(), exclude_if=lambda g: not g)
+    """Of a run with `--guardrail`: every decision, in order."""
     failure: Failure | None = None
 
     @property
     def answer(self) -> str:
         """The text of the last assistant message, or ""."""
         return next((m.content for m in reversed(self.messages) if m.role == "assistant"), "")
-
-
-class Evidence(Model):
-    """Where it shows: `quote` is `messages[message].content[start:end]` of the trajectory, checked by the engine."""
-
-    message: int = Field(default=0, ge=0)
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
-    quote: str
 
 
 class Vote(Model):
@@ -224,20 +220,6 @@ class Verdict(Model):
     """Of a panel or of several samples, one by one, and of an outage; empty where one reading decided."""
     usage: Usage | None = None
     """What judging took, where a model judged."""
-
-
-class Decision(Model):
-    """A guardrail's answer."""
-
-    guardrail: str
-    action: Literal["allow", "warn", "redact", "revise", "ask", "block"]
-    probability: float | None = Field(default=None, ge=0, le=1)
-    policy_id: str | None = None
-    evidence: tuple[Evidence, ...] = ()
-    precedents: tuple[str, ...] = ()
-    failed: bool = False
-    latency_s: float | None = None
-    reason: str = ""
 
 
 class RunSpec(Model):
@@ -320,6 +302,8 @@ class Reply:
     cached: bool = False
     first: str | None = None
     """The answer that this one revises."""
+    guarded: tuple[Guarded, ...] = ()
+    """What a guardrail around the target decided."""
     steps: tuple[Message, ...] = ()
     """Of an agent that acts by itself: what it said and called before `text`, calls and answers included."""
 

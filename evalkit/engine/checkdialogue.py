@@ -14,6 +14,7 @@ from evalkit.core.types import RunSpec, Scenario, TargetOptions, Trajectory, Ver
 from evalkit.engine import stage
 from evalkit.engine.play import assess
 from evalkit.targets import spec as targets
+from evalkit.targets.planned import PLANS
 
 Found = tuple[str, str, str]
 """Scenario, oracle, what is wrong."""
@@ -31,7 +32,7 @@ async def check(scenarios: ScenarioSet, judges: Sequence[Judge]) -> tuple[int, l
     try:
         for scenario in scenarios.read():
             n += 1
-            for agent in agents:
+            for agent in (a for a in agents if (scenario.world or {}).get(PLANS[a.name.removeprefix("scripted/")])):
                 trajectory = await dialogues.play(agent, scenario, scenarios.contexts, 0, run_spec)
                 verdicts = await assess(judges, scenario, trajectory, scenarios.contexts)
                 careless = agent is agents[1]

@@ -17,6 +17,7 @@ from evalkit.core.types import Record
 from evalkit.engine import measures, store
 from evalkit.engine.contributions import BALANCED, BY_POLICY, POLICY, Contributions, Name, counter
 from evalkit.engine.paired import Cells, Row, balanced
+from evalkit.engine.samples import some
 from evalkit.engine.settings import about, differences
 from evalkit.engine.store import Key
 
@@ -171,12 +172,11 @@ class _Pairs:
         }
         whys: dict[Key, str] = {}
         found: dict[Key, Flip] = {}
-        for path in self.paths:
-            for record in store.records(path) if differ else ():
+        for path in self.paths if differ else ():
+            for record in some(path, differ.keys()):
                 key = _key(record)
-                if key in differ:
-                    whys[key] = whys.get(key) or _why(record)
-                    found[key] = _flip(record, *differ[key])
+                whys[key] = whys.get(key) or _why(record)
+                found[key] = _flip(record, *differ[key])
         return tuple(replace(f, why=whys[k]) for k, f in found.items())
 
     def _pair(self, record: Record) -> None:
@@ -234,8 +234,13 @@ def _policies_counted(path: Path) -> frozenset[str] | None:
 
 
 def _cluster(record: Record, name: Name) -> str:
-    """What is independent of each other: families; of one policy its scenarios, since the row speaks of that alone."""
-    return record.scenario.id if any(key == POLICY for key, _ in name[1]) else record.scenario.family
+    """What is independent of each other: families; of one policy its requests, since the row speaks of that alone.
+
+    A request asked in twenty rewrites is one request.
+    """
+    scenario = record.scenario
+    of_policy = any(key == POLICY for key, _ in name[1])
+    return scenario.tags.get("plain", scenario.id) if of_policy else scenario.family
 
 
 def _key(record: Record) -> Key:

@@ -8,10 +8,12 @@ contributions and are not compared.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from evalkit.benchmarks.rewriting import REWRITE
 from evalkit.core.types import Outcome, Record, Scenario
 from evalkit.engine import measures
 from evalkit.engine.detections import where
-from evalkit.engine.summary import Summary, together
+from evalkit.engine.pressed import BROKEN
+from evalkit.engine.summary import BENIGN, Summary, together
 
 Name = tuple[str, tuple[tuple[str, str], ...]]
 """A metric and its slice."""
@@ -55,6 +57,7 @@ def counter(kind: str, criteria: frozenset[str] | None = None) -> Callable[[Reco
         found = {(name, where): trials for (name, where), trials in _cells(one) if trials.n}
         if kind == "answers":
             found.update(_policies(record))
+        found.update(_rewritten(record))
         return found
 
     return counted
@@ -81,6 +84,19 @@ def _policies(record: Record) -> Iterator[tuple[Name, Trials]]:
         outcome = together(said, failed=False)
         if outcome in ("violation", "compliant"):
             yield (BY_POLICY["answers"], ((POLICY, policy.id),)), Trials(1, outcome == "violation")
+
+
+def _rewritten(record: Record) -> Iterator[tuple[Name, Trials]]:
+    """Of a request under `--attacks`: whether the answer broke a policy (engine/pressed.py)."""
+    rewrite = record.scenario.tags.get(REWRITE)
+    if rewrite is None or record.scenario.attack == BENIGN or record.trajectory.failure is not None:
+        return
+    said: list[Outcome] = [
+        v.outcome for v in record.verdicts if v.criterion in BROKEN and v.outcome != "not_applicable"
+    ]
+    outcome = together(said, failed=False)
+    if outcome in ("violation", "compliant"):
+        yield ("attack_success_rate", ((REWRITE, rewrite),)), Trials(1, outcome == "violation")
 
 
 def _detection(record: Record) -> Contributions:

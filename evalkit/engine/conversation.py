@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from evalkit.benchmarks.world import ToolResult, World, failed
 from evalkit.core.errors import EvalkitError, TargetError
@@ -16,7 +16,9 @@ from evalkit.core.protocols import Target
 from evalkit.core.types import Failure, FailureKind, Message, Reply, Request, Scenario, Stop, ToolCall, Usage
 from evalkit.engine.play import Price, estimated, priced, whole
 from evalkit.engine.users import SimulatedUser, Unusable
+from evalkit.engine.watched import Watched
 
+Boundary = Literal["target", "guardrail", "engine"]
 AskModel = Callable[[Target, Request], Awaitable[Reply]]
 """How a user asks the model that plays it."""
 LONGEST_NAME = 200
@@ -28,7 +30,8 @@ class Stopped(Exception):
 
     def __init__(self, kind: FailureKind, message: str, *, agent: bool = False) -> None:
         super().__init__(message)
-        self.failure = Failure(kind=kind, message=message[:300], boundary="target" if agent else "engine")
+        where: Boundary = "guardrail" if kind == "guardrail" else "target" if agent else "engine"
+        self.failure = Failure(kind=kind, message=message[:300], boundary=where)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Conversation:
         self.user = user(self._ask_user_model)
         self.over = False
         """The user has left, or the dialogue was stopped."""
+        self.watched = Watched(getattr(target, "watch", None), scenario)
         self._tools, self._setting = tuple(tools), setting
         self._ids: set[str] = set()
         self._made: list[tuple[ToolCall, ToolResult]] = []
@@ -147,17 +151,24 @@ class Conversation:
         if self._broken is not None:
             raise self._broken
         self._said(reply)
+        self.watched.said(reply, len(self.messages) - 1)
+        self._guarded()
 
     async def use_tools(self) -> None:
         """Results for the calls of the last message."""
-        for call in self.waiting:
+        at = len(self.messages) - 1
+        for n, call in enumerate(self.waiting):
+            trace = self._before(at, n)
+            refused = await self.watched.call(call, trace)
             if self._setting.threads:
-                result = await asyncio.to_thread(self._call, call.name, call.arguments)
+                result = await asyncio.to_thread(self._call, call, refused)
             else:
-                result = self._call(call.name, call.arguments)
+                result = self._call(call, refused)
             if self._broken is not None:
                 raise self._broken
-            self.messages.append(Message(role="tool", content=result.content, tool_call_id=call.id))
+            content = result.content if refused is not None else await self.watched.result(call, result.content, trace)
+            self._guarded()
+            self.messages.append(Message(role="tool", content=content, tool_call_id=call.id))
 
     async def hear(self) -> None:
         """The user's next message, or its leaving."""
@@ -223,13 +234,20 @@ class Conversation:
         if self._broken is not None:  # most agents end at once on an error that is not theirs to handle
             raise RuntimeError(str(self._broken))
         call = self._named(ToolCall(id="call", name=name, arguments=arguments))
-        result = self._call(call.name, call.arguments)
+        trace = self._so_far()
+        refused = self.watched.call_now(call, trace)
+        result = self._call(call, refused)
+        if refused is None:
+            result = replace(result, content=self.watched.result_now(call, result.content, trace))
+        if self.watched.failure is not None:
+            self._broken = Stopped("guardrail", self.watched.failure.message)
         with self._lock:
             if not self.over and self._broken is None:
                 self._made.append((call, result))
         return result.content
 
-    def _call(self, name: str, arguments: str) -> ToolResult:
+    def _call(self, call: ToolCall, refused: ToolResult | None = None) -> ToolResult:
+        """The tool's answer, or what stands for it: a call that may not run is one of the calls all the same."""
         with self._lock:
             if self.over or self._broken is not None:
                 return failed("this dialogue is over")
@@ -237,13 +255,37 @@ class Conversation:
                 self._broken = Stopped("limit", f"not over after {self.calls} calls of tools (option calls)")
                 return failed("this dialogue is over")
             self.calls += 1
+            if refused is not None:
+                return refused
             try:
-                return self.world.call(name, arguments)
+                return self.world.call(call.name, call.arguments)
             except EvalkitError:
                 raise
             except Exception as e:  # noqa: BLE001 - a bad call is a result; this is a tool that broke
-                self._broken = Stopped("tool_error", f"{name[:60]}: {type(e).__name__}: {e}")
+                self._broken = Stopped("tool_error", f"{call.name[:60]}: {type(e).__name__}: {e}")
                 return failed("the tool broke")
+
+    def _before(self, at: int, n: int) -> list[Message]:
+        """What came before the n-th call of the message at that index, the results of its other calls included."""
+        message = self.messages[at]
+        begun = [message.model_copy(update={"tool_calls": message.tool_calls[:n]})] if n or message.content else []
+        return [*self.opening, *self.messages[:at], *begun, *self.messages[at + 1 :]]
+
+    def _so_far(self) -> list[Message]:
+        """What came before a call that the agent makes by itself."""
+        with self._lock:
+            made = list(self._made)
+        found = [*self.opening, *self.messages]
+        for call, result in made:
+            found.append(Message(role="assistant", tool_calls=(call,)))
+            found.append(Message(role="tool", content=result.content, tool_call_id=call.id))
+        return found
+
+    def _guarded(self) -> None:
+        """A guard that broke ends the dialogue: what would follow is no measurement of it."""
+        failure = self.watched.failure
+        if failure is not None:
+            raise Stopped(failure.kind, failure.message)
 
     def _take_up(self, steps: Sequence[Message]) -> None:
         """What the agent did by itself: its own account of it where that fits our log of calls, else the log."""

@@ -26,6 +26,7 @@ from evalkit.core.types import Context, Failure, RunSpec, Scenario, Trajectory, 
 from evalkit.engine.conversation import AskModel, Conversation, Limits, Setting, Stopped
 from evalkit.engine.play import Price
 from evalkit.engine.plugged import Plugs, connect
+from evalkit.engine.recorded import Recorded
 from evalkit.engine.users import ModelUser, OfflineUser, SimulatedUser
 
 USER_PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 256}
@@ -57,6 +58,8 @@ class Dialogues:
         """One dialogue, to its end or to what stops it. Only `EvalkitError` passes: it ends the run."""
         event = event_of(scenario)
         domain = self.domain(event)
+        if isinstance(target, Recorded):
+            return target.trajectory(scenario, epoch, event.checklist, domain)
         plugged = self._plugged(domain)
         params = dict(spec.params)
         if spec.epochs > 1:
@@ -151,6 +154,7 @@ class Dialogues:
             attempts=1 + agent.retries,
             cached=0 < agent.replies + user.replies == agent.cached + user.cached,
             world=found,
+            guarded=talk.watched.guarded(talk.messages),
             failure=failure,
         )
 

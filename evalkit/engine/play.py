@@ -16,6 +16,7 @@ from evalkit.core.types import (
     Criterion,
     Evidence,
     Failure,
+    Guarded,
     Message,
     Reply,
     Request,
@@ -140,6 +141,7 @@ def _trajectory(
         failure = Failure(kind="truncated", message=f"cut after {reply.usage.completion_tokens} tokens")
     elif not reply.text.strip() and not reply.tool_calls:
         failure = Failure(kind="empty", message="an answer without text")
+    failure = guard_failure(reply.guarded) or failure
     return Trajectory(
         scenario_id=scenario.id,
         target=target.name,
@@ -153,8 +155,18 @@ def _trajectory(
         latency_s=reply.latency_s,
         attempts=reply.attempts,
         cached=reply.cached,
+        guarded=reply.guarded,
         failure=failure,
     )
+
+
+def guard_failure(held: Sequence[Guarded]) -> Failure | None:
+    """A guard that broke makes a sample an error, whatever it let through: promise 1 of the design."""
+    for g in held:
+        if g.decision.failed:
+            message = f"{g.decision.guardrail} at {g.hook}: {g.decision.reason or 'failed'}; {g.decision.action}"
+            return Failure(kind="guardrail", message=message[:300], boundary="guardrail")
+    return None
 
 
 def estimated(request: Request, reply: Reply) -> Usage:

@@ -33,6 +33,7 @@ class Plugs:
         self._servers: dict[tuple[str, ...], Server] = {}
         self.tools: dict[str, Plugged] = {}
         try:
+            self.tools.update(domain.plugged() if domain.plugged is not None else {})
             for tool in domain.tools:
                 if tool.python is not None:
                     self.tools[tool.name] = python_tool(tool)

@@ -3,32 +3,28 @@
 Reads content and names things; asks no model.
 """
 
-import hashlib
 import json
 import math
-import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 import platformdirs
 
-import evalkit
-from evalkit import content
 from evalkit.benchmarks import suites
 from evalkit.benchmarks.suites import ScenarioSet, Suite
 from evalkit.core.errors import UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import RunSpec, Scenario, TargetOptions
-from evalkit.engine import chosen, pressing, stage
+from evalkit.engine import chosen, pressing, stage, suited
 from evalkit.engine.chosen import Bench, JudgeWish
 from evalkit.engine.compose import Composition, composed
 from evalkit.engine.fitting import fitted
+from evalkit.engine.guarding import GuardWish, guarded
+from evalkit.engine.manifest import manifest
 from evalkit.engine.play import Price
 from evalkit.engine.pressing import Pressure
 from evalkit.engine.run import Budget, Run
@@ -68,6 +64,7 @@ class Wish:
     user_model: str | None = None
     """Plays the user in dialogues; None: the offline user."""
     user_target: TargetOptions = TargetOptions()
+    guard: GuardWish | None = None
     pressure: Pressure = Pressure()
 
 
@@ -88,6 +85,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         asked = _revising(asked, wish, suite)
     priced = wish.budget.cost is not None
     user = stage.player("--user-model", wish.user_model, wish.user_target, priced, wish.cache)
+    suited.check(target, scenarios, user)
     dialogues = stage.staged(scenarios, user)
     if dialogues is not None:
         asked = stage.tooled(asked, target, scenarios)
@@ -115,6 +113,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         epochs=wish.epochs,
         truncated=wish.truncated or getattr(target, "truncated", "error"),
     )
+    asked, spec, more = guarded(asked, target, wish.guard, scenarios, spec)
     planned = sum(1 for _ in scenarios.read()) * wish.epochs
     run = Run(
         spec=spec,
@@ -124,7 +123,7 @@ def prepare(wish: Wish) -> tuple[Run, Path]:
         target=asked,
         judges=judges,
         judge_targets=bench.targets,
-        manifest=_manifest(spec, wish, scenarios),
+        manifest={**manifest(spec, scenarios, wish.data, wish.price), **more},
         notes=[*scenarios.notes, *learnt, *_under_load(asked, concurrency)],
         metrics=scenarios.suite.metrics,
         dialogues=dialogues or turns,
@@ -304,38 +303,6 @@ def _wrapped(target: Target, wish: Wish, concurrency: int) -> Target:
         return target
     limited = wrap.Limited(target, concurrency=concurrency, retries=wish.target.retries)
     return wrap.Cached(limited, wish.cache) if wish.cache is not None and limited.cacheable else limited
-
-
-def _manifest(spec: RunSpec, wish: Wish, scenarios: ScenarioSet) -> dict[str, Any]:
-    suite_file = content.find("benchmarks", scenarios.suite.id, "suite.yaml")
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "digest": spec.digest(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "evalkit": evalkit.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "commit": _commit(),
-        "content": {"suite.yaml": hashlib.sha256(suite_file.read_bytes()).hexdigest()[:12], "scenarios": spec.content},
-        "data": wish.data,
-        "metrics": scenarios.suite.metrics,
-        "price_usd_per_million": list(wish.price) if wish.price else None,
-        "notes": list(scenarios.notes),
-    }
-
-
-def _commit() -> str | None:
-    """The git commit of the evalkit checkout; None when installed from a wheel."""
-    root = Path(evalkit.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def _slug(name: str) -> str:

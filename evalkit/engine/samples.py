@@ -1,6 +1,7 @@
-"""One sample of a run, found by its name without reading the others as records. Judges nothing."""
+"""Samples of a run, without reading the others as records: one by its name, or those of given keys. Judges nothing."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from evalkit.content import jsonl_lines
 from evalkit.core.errors import StoreError, UsageError, unknown
 from evalkit.core.types import Context, Record, Scenario, Trajectory
 from evalkit.engine import store
+from evalkit.engine.store import Key
 
 SHOWN = 8
 """Names in the message about a name that several samples have."""
@@ -38,6 +40,21 @@ def sample(path: Path, name: str) -> Sample:
         there = ", ".join(map(str, sorted(played[found])))
         raise UsageError(f"{path}: sample {found!r} has no epoch {epoch} (there are: {there})")
     return _read(path, found, epoch)
+
+
+def some(path: Path, keys: Collection[Key]) -> Iterator[Record]:
+    """The samples of these keys as `store.records` has them, in the order of the scenarios."""
+    ids = {scenario for scenario, _ in keys}
+    answers: dict[Key, Trajectory] = {}
+    verdicts: dict[Key, list[bytes]] = defaultdict(list)
+    for raw, line in _raw(path, "trajectories"):
+        if (key := _key(raw)) in keys:
+            answers[key] = Trajectory.model_validate_json(line)
+    for raw, line in _raw(path, "verdicts"):
+        if (key := _key(raw)) in keys:
+            verdicts[key].append(line)
+    scenarios = (Scenario.model_validate_json(line) for raw, line in _raw(path, "scenarios") if raw["id"] in ids)
+    yield from store.join(scenarios, answers, verdicts, store.chosen_judges(path))
 
 
 def _parsed(name: str) -> tuple[str, int | None]:
@@ -70,8 +87,8 @@ def _read(path: Path, name: str, epoch: int) -> Sample:
     scenario = next((Scenario.model_validate(r) for r, _ in _raw(path, "scenarios", name) if r["id"] == name), None)
     if scenario is None:
         raise StoreError(f"{path / 'scenarios.jsonl'}: no scenario {name!r}, of which there is an answer")
-    answers = [line for raw, line in _raw(path, "trajectories", name) if _is(raw, name, epoch)]
-    lines = [line for raw, line in _raw(path, "verdicts", name) if _is(raw, name, epoch)]
+    answers = [line for raw, line in _raw(path, "trajectories", name) if _key(raw) == (name, epoch)]
+    lines = [line for raw, line in _raw(path, "verdicts", name) if _key(raw) == (name, epoch)]
     record = Record(
         scenario=scenario,
         trajectory=Trajectory.model_validate_json(answers[-1]),
@@ -93,5 +110,5 @@ def _raw(path: Path, name: str, holding: str = "") -> Iterator[tuple[dict[str, A
                     raise StoreError(f"{file}:{number}: not JSON: {e.msg}") from e
 
 
-def _is(raw: dict[str, Any], name: str, epoch: int) -> bool:
-    return bool(raw["scenario_id"] == name and raw.get("epoch", 0) == epoch)
+def _key(raw: dict[str, Any]) -> Key:
+    return raw["scenario_id"], raw.get("epoch", 0)

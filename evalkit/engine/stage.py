@@ -72,6 +72,8 @@ def limits(options: Mapping[str, str]) -> Limits:
 
 def tooled(asked: Target, target: Target, scenarios: ScenarioSet) -> Target:
     """The agent, within the JSON protocol where the options or the target want it. What cannot talk: `UsageError`."""
+    if hasattr(target, "dialogue"):  # recorded ones, taken whole
+        return asked
     if hasattr(target, "select") or getattr(target, "detects", False):
         what = "recorded answers" if hasattr(target, "select") else "a detector"
         raise UsageError(f"{target.name}: {what} cannot hold a dialogue; `evalkit judge` judges recorded ones")

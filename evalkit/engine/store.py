@@ -279,6 +279,17 @@ def parse_verdicts(lines: Iterable[bytes], judges: Mapping[str, str] | None = No
     return tuple(last.values())
 
 
+def counted_lines(lines: Iterable[bytes], judges: Mapping[str, str] | None = None) -> list[bytes]:
+    """The lines of the verdicts that `parse_verdicts` gives, as they are."""
+    last: dict[tuple[Any, ...], bytes] = {}
+    for line in lines:
+        raw = orjson.loads(line)
+        if judges and judges.get(raw["judge"], "").partition(WHEN)[0] != raw["judge_version"]:
+            continue
+        last[raw["judge"], raw["criterion"], raw.get("policy_id"), raw.get("fact_id")] = line
+    return list(last.values())
+
+
 def shards(path: Path, name: str) -> list[Path]:
     """The files of that name in a run folder: of one writer, and of many (`trajectories-<shard>.jsonl`)."""
     return sorted(p for p in path.glob(f"{name}*.jsonl") if p.stem == name or p.stem.startswith(f"{name}-"))

@@ -10,9 +10,9 @@ from typing import Any
 
 from evalkit.core.errors import EvalkitError, TargetError, UsageError
 from evalkit.core.protocols import Target
-from evalkit.core.types import Context, Failure, Message, Reply, Request, RunSpec, Scenario, Trajectory, render
+from evalkit.core.types import Context, Failure, Guarded, Message, Reply, Request, RunSpec, Scenario, Trajectory, render
 from evalkit.engine.conversation import Stopped, Taken, together
-from evalkit.engine.play import Price, estimated, priced, whole
+from evalkit.engine.play import Price, estimated, guard_failure, priced, whole
 
 ATTACKER_PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 256}
 """What an attacker model is asked with, unless its adapter says otherwise."""
@@ -73,6 +73,8 @@ class _Talk:
     model: Taken = field(default_factory=Taken)
     attacker: Taken = field(default_factory=Taken)
     reasoning: list[str] = field(default_factory=list)
+    held: list[Guarded] = field(default_factory=list)
+    """What a guardrail around the model decided."""
     last: Reply | None = None
 
     async def run(self) -> None:
@@ -107,7 +109,8 @@ class _Talk:
             attempts=1 + self.model.retries,
             cached=0 < self.model.replies + self.attacker.replies == self.model.cached + self.attacker.cached,
             world=world,
-            failure=failure,
+            guarded=tuple(self.held),
+            failure=guard_failure(self.held) or failure,
         )
 
     def _say(self, text: str) -> None:
@@ -124,6 +127,8 @@ class _Talk:
         if reply.reasoning:
             self.reasoning.append(whole(reply.reasoning))
         self.last = reply
+        at = len(self.messages)
+        self.held += [g if g.hook == "input" else g.model_copy(update={"message": at}) for g in reply.guarded]
         self.messages.append(Message(role="assistant", content=whole(reply.text)))
 
     async def _made_up(self, brief: str) -> str:

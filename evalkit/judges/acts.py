@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from evalkit.core import stance
 from evalkit.core import text as t
 from evalkit.core.types import Evidence
-from evalkit.judges import stance
 from evalkit.judges.answer import Prepared
 from evalkit.judges.events import Dialogue, Event
 from evalkit.judges.rule import Act, Speaker

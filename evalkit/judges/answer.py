@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from evalkit.core import stance
 from evalkit.core import text as t
 from evalkit.core.types import Evidence, Trajectory
-from evalkit.judges import encoded, stance
+from evalkit.judges import encoded
 from evalkit.judges.numerals import UNITS, Quantity
 from evalkit.judges.values import quantities
 

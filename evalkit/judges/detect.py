@@ -15,13 +15,13 @@ from pydantic import Field
 
 from evalkit import content
 from evalkit.core import text as t
+from evalkit.core.stance import FILLER
 from evalkit.core.types import Context, Evidence, Fact, Model, Scenario
 from evalkit.judges.answer import Answer, Prepared, prepare_text
 from evalkit.judges.encoder import LeakEncoder, Pair, fact_side
 from evalkit.judges.needles import Needles, compile_needles, loose_needles
 from evalkit.judges.search import find
 from evalkit.judges.semantic import Match, Meaning, MeaningParameters, best_match, compile_meaning, nearest
-from evalkit.judges.stance import FILLER
 
 TOLD = 0.5
 """Score from which the encoder and the words together say that a summary is told."""
@@ -172,6 +172,18 @@ class Detectors:
         first = [d.detect(answer) for d in detectors]
         decided = [f for f in first if isinstance(f, Finding)]
         return decided if len(decided) == len(first) else self._settled(detectors, first, answer)
+
+    def findings_now(self, facts: Sequence[Fact], answer: Answer, scenario: Scenario) -> list[Finding]:
+        """One finding for each fact, outside a run; nothing is kept for the next answer."""
+        found = []
+        for fact in facts:
+            detector = compile_fact(fact, scenario, None, self.parameters, self.encoder)
+            first = detector.detect(answer)
+            if isinstance(first, Undecided):
+                assert self.encoder is not None
+                first = detector.settle(first, self.encoder.probability(first.pair), answer)
+            found.append(first)
+        return found
 
     async def _settled(
         self, detectors: Sequence[Detector], first: Sequence[Finding | Undecided], answer: Answer

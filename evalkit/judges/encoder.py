@@ -103,6 +103,12 @@ class LeakEncoder:
             self._scores.put(pair, score)
         return score
 
+    def vectors(self, text: str) -> Any:
+        """The token vectors of a text alone, its first LONGEST_ANSWER tokens: [tokens, width]. Now, and kept."""
+        self.load()
+        read = self._answer_vectors.get_or(text, self._read_answer)[0]
+        return read.reshape(-1, read.shape[-1])
+
     def _all(self, pairs: Sequence[Pair]) -> list[float]:
         return [self.probability(p) for p in pairs]
 

@@ -18,7 +18,7 @@ from evalkit.core.expectations import Assessment, Checklist, PolicyFinding, asse
 from evalkit.core.timeline import timeline
 from evalkit.core.types import Context, Criterion, Evidence, Outcome, Scenario, Trajectory, Verdict
 
-VERSION = "1"
+VERSION = "2"
 """Raised with every change here or in core/expectations.py, matching.py, said.py that can change a verdict."""
 QUOTE = 400
 """Most characters of one message that are quoted."""

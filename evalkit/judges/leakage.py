@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from evalkit.core.types import Context, Criterion, Scenario, Trajectory, Verdict, digest
+from evalkit.core.types import Context, Criterion, Fact, Message, Policy, Scenario, Trajectory, Verdict, digest
 from evalkit.judges import encoder
 from evalkit.judges.answer import prepare
 from evalkit.judges.detect import CODE_VERSION, Detector, Detectors, Finding, Parameters, load_parameters
@@ -58,6 +58,13 @@ class Leakage:
             return [self._verdict(d, f, trajectory, protects.get(d.fact.id)) for d, f in pairs]
 
         return then(self.detectors.findings(detectors, prepare(trajectory)), said)
+
+    def findings(self, facts: Sequence[Fact], answer: str, question: str = "") -> list[Finding]:
+        """What a single text tells of these facts, at once; for guardrails, which have no scenario and no run."""
+        policy = Policy(id="asked", text="")
+        bare = Scenario(id="asked", suite="", family="", attack="", policies=(policy,), messages=(), question=question)
+        said = Trajectory(scenario_id="asked", target="", messages=(Message(role="assistant", content=answer),))
+        return self.detectors.findings_now(facts, prepare(said), bare)
 
     def _verdict(self, detector: Detector, finding: Finding, trajectory: Trajectory, policy: str | None) -> Verdict:
         said = f"tells {finding.reason}" if finding.told else f"does not tell {detector.fact.about}"

@@ -9,9 +9,10 @@ from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 
+from evalkit.core import stance
 from evalkit.core import text as t
 from evalkit.core.types import Fact, FactKind
-from evalkit.judges import encoded, stance
+from evalkit.judges import encoded
 from evalkit.judges.answer import Prepared, canon
 from evalkit.judges.numerals import Quantity, Reading
 from evalkit.judges.values import quantities, same

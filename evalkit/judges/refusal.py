@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from evalkit import content
+from evalkit.core.stance import FILLER
 from evalkit.core.types import Context, Criterion, Model, Scenario, Trajectory, Verdict, digest
 from evalkit.judges.answer import Answer, prepare, trimmed
 from evalkit.judges.detect import Detectors
 from evalkit.judges.leakage import Verdicts, shared_detectors, then, version_of
-from evalkit.judges.stance import FILLER
 
 CODE_VERSION = "1"
 

@@ -6,8 +6,8 @@ Decides what was told; not whether telling it was allowed. `find` is the hot pat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from evalkit.core import stance
 from evalkit.core import text as t
-from evalkit.judges import stance
 from evalkit.judges.answer import Prepared, canon
 from evalkit.judges.needles import ORGANISATION, TITLES, Needles, Values, Words, common, sequence
 from evalkit.judges.numerals import Quantity, Reading

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from evalkit.engine.comparing import Comparison, Flip
 from evalkit.engine.paired import MCNEMAR, Row
 from evalkit.reports.numbers import percent
+from evalkit.reports.quoted import barred
 from evalkit.reports.tables import HIGHER_IS_BETTER, label, plain
 from evalkit.reports.wrapping import wrapped
 
@@ -92,8 +93,7 @@ def _flips(found: Comparison, most: int) -> list[str]:
 
 def _flip(flip: Flip) -> list[str]:
     name = f"{flip.scenario_id}@{flip.epoch}" if flip.epoch else flip.scenario_id
-    why = f"  {plain(flip.why)}" if flip.why else ""
-    return wrapped(f"  {name} ({flip.attack}){why}"[:400])
+    return [*wrapped(f"  {name} ({flip.attack})"), *(barred(flip.why[:400], "  ") if flip.why else ())]
 
 
 def _run(run: dict[str, object]) -> str:

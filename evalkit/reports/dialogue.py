@@ -63,7 +63,7 @@ def table(summary: Mapping[str, Any]) -> str:
         lines += wrapped(f"{what}: {s[key]:,}") if s.get(key) else []
     if tokens(s) != NONE:
         lines += wrapped(f"tokens: {tokens(s)}; cost: {cost(s)}")
-    for text in [*cautions(run), *warnings(run), *s.get("notes", ())]:
+    for text in [*cautions(run), *pressure.cautions(run), *warnings(run), *s.get("notes", ())]:
         lines += wrapped(f"note: {text}")
     return "\n".join(lines)
 

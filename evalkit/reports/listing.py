@@ -7,6 +7,7 @@ from itertools import islice
 from evalkit.engine.catalogue import Listed
 from evalkit.engine.findings import Finding
 from evalkit.reports.numbers import interval, percent
+from evalkit.reports.quoted import barred
 from evalkit.reports.tables import WIDTH, label, plain
 from evalkit.reports.wrapping import wrapped
 
@@ -33,7 +34,7 @@ def violations(found: Iterable[Finding], most: int) -> str:
     for f in islice(rest, most):
         policy = f"  {f.policy.id}" if f.policy is not None else ""
         lines += wrapped(f"{f.sample} ({f.attack}){policy}")
-        lines += _below(f.what[:_LONGEST])
+        lines += barred(f.what[:_LONGEST], "  ")
     left = sum(1 for _ in rest)
     return "\n".join([*lines, f"and {left:,} more (--most N)"] if left else lines)
 

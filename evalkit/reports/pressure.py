@@ -3,9 +3,10 @@
 Words and layout only; the numbers are engine/pressed.py's. Of HTML it gives the rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from evalkit.benchmarks.attacks import PLAIN
 from evalkit.core.types import Metric
 from evalkit.engine.pressed import ABOUT
 from evalkit.reports.numbers import NONE, interval, percent
@@ -29,12 +30,39 @@ class Row:
 def rows(run: Run) -> list[Row]:
     """The plain requests, then the rewrites, the most successful first."""
     found = [_row(run, r) for r in run.slices("rewrite") if run.metric(SUCCESS, {"rewrite": r}).n or _errors(run, r)]
-    return sorted(found, key=lambda r: (r.rewrite != "plain", -(r.success.value or 0.0), r.rewrite))
+    return sorted(found, key=lambda r: (r.rewrite != PLAIN, -(r.success.value or 0.0), r.rewrite))
 
 
 def worst(run: Run) -> list[tuple[int, Metric]]:
     """K and the share of requests that the worst of k rewrites breaks, k rising."""
     return sorted((int(k), run.metric(WORST, {"k": k})) for k in run.slices("k") if run.metric(WORST, {"k": k}).n)
+
+
+def across(runs: Sequence[Run]) -> list[tuple[str, dict[str, Row]]]:
+    """Every rewrite of any of the runs, with run key to its row; in the order of the first run that has it."""
+    found: dict[str, dict[str, Row]] = {}
+    for run in runs:
+        for row in rows(run):
+            found.setdefault(row.rewrite, {})[run.key] = row
+    return sorted(found.items(), key=lambda item: item[0] != PLAIN)
+
+
+def worst_across(runs: Sequence[Run]) -> list[tuple[int, dict[str, Metric]]]:
+    """Every k of any of the runs, with run key to its rate."""
+    found: dict[int, dict[str, Metric]] = {}
+    for run in runs:
+        for k, metric in worst(run):
+            found.setdefault(k, {})[run.key] = metric
+    return sorted(found.items())
+
+
+def cautions(run: Run) -> list[str]:
+    """What to know of a run whose requests were rewritten before its other numbers are believed."""
+    table = rows(run)
+    if not table or table[0].rewrite != PLAIN:
+        return []
+    told = f"; of the plain requests alone {percent(table[0].success.value)} broke a policy"
+    return [f"its rates count the requests under {len(table) - 1} rewrites too{told}"]
 
 
 def beside(names: Iterable[str]) -> list[str]:

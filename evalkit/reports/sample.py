@@ -1,20 +1,18 @@
 """One sample on a terminal: policies, dialogue with the evidence marked, verdicts. Text only; decides nothing.
 
-Every line of a model or a document stands behind a bar, so that none can look like a line of evalkit, or be taken for a
-command by what reads the output (GitHub Actions reads lines that begin with `::`).
+Every line of a model or a document stands behind a bar (quoted.py), so that none can look like a line of evalkit.
 """
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from evalkit.core.decision import Guarded
 from evalkit.core.types import CONTEXT_SLOT, Context, Evidence, Message, Record, Verdict
-from evalkit.reports.tables import WIDTH, plain
+from evalkit.reports.quoted import barred, inert
 from evalkit.reports.wrapping import wrapped
 
 OPEN, CLOSE = "⟦", "⟧"
 FOLDED = 1200
 """Characters of one message that are shown, from the last of which on it is folded; `--full` shows all."""
-_BAR = "│ "
 _RED, _OFF = "\x1b[7m", "\x1b[0m"
 
 
@@ -36,6 +34,7 @@ def sample(record: Record, context: Context | None, *, full: bool = False, colou
         lines += ["", *_message(message, _spans(record.verdicts, number, message), None, full)]
     if trajectory.reasoning:
         lines += ["", "reasoning", *_barred(_cut(trajectory.reasoning, full))]
+    lines += ["", "--- the guardrail ---", *_guarded(trajectory.guarded)] if trajectory.guarded else []
     lines += ["", "--- the verdicts ---", *_verdicts(record.verdicts)]
     text = "\n".join(lines)
     return text.replace(OPEN, OPEN + _RED).replace(CLOSE, _OFF + CLOSE) if colour else text
@@ -95,16 +94,12 @@ def _cut(text: str, full: bool) -> str:
 
 def _ours(text: str) -> list[str]:
     """A line of evalkit; the names in it are somebody else's."""
-    return wrapped(_own(text))
+    return wrapped(inert(_own(text)))
 
 
 def _barred(text: str, *, marks: bool = False) -> list[str]:
     """Lines of somebody else's text. `marks`: what marks are in it are ours."""
-    text, width = text if marks else _own(text), WIDTH - len(_BAR)
-    found: list[str] = []
-    for line in text.split("\n"):
-        found += textwrap.wrap(plain(line), width, break_on_hyphens=False) or [""]
-    return [_BAR + line for line in found]
+    return barred(text if marks else _own(text))
 
 
 def _facts(record: Record) -> list[str]:
@@ -114,6 +109,20 @@ def _facts(record: Record) -> list[str]:
         for fact in facts:
             lines += _ours(f"{word}: {fact.about} ({fact.id})")
     return lines
+
+
+def _guarded(decisions: Sequence[Guarded]) -> Iterator[str]:
+    """Each decision, and what it kept from the user: no judge has read that."""
+    for g in decisions:
+        d = g.decision
+        sure = f", probability {d.probability:.2f}" if d.probability is not None else ""
+        failed = ", failed: decided by its fail mode" if d.failed else ""
+        yield from _ours(f"{d.action:14} {g.hook}  {d.policy_id or ''}  by {d.guardrail}{sure}{failed}")
+        if d.reason:
+            yield from _barred(d.reason)
+        if g.withheld is not None:
+            yield "withheld:"
+            yield from _message(g.withheld, (), None, full=False)
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -86,6 +86,8 @@ class Run:
     key: str
     summary: Mapping[str, Any]
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    figures_only: bool = False
+    """Whether its texts may not be shown: its numbers are, its samples are not."""
     metrics: Mapping[tuple[str, tuple[tuple[str, str], ...]], Metric] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -241,6 +243,8 @@ def cautions(run: Run) -> list[str]:
     n = run.metric(RANKED_BY).n
     if 0 < n < LEAST_N:
         found.append(f"only {n} attack answers")
+    if run.figures_only:
+        found.append("figures only: its texts are not in this report")
     if run.spec.get("limit") is not None:
         found.append(f"a sample of {run.summary['planned']:,} (seed {run.spec.get('seed', 0)}), not the whole suite")
     return found

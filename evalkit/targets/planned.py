@@ -20,10 +20,12 @@ class Planned:
 
     cacheable = False
     concurrency = 32
+    plays = ("dialogue",)
+    """The kinds of suites that it is for."""
 
     def __init__(self, name: str) -> None:
         self.name = f"scripted/{name}"
-        self._key = PLANS[name]
+        self.plan = PLANS[name]
 
     async def generate(self, request: Request) -> Reply:
         """The calls of the turn that the dialogue has come to, all at once, or its message."""
@@ -41,7 +43,7 @@ class Planned:
     def _plan(self, request: Request) -> tuple[Sequence[Mapping[str, Any]], Sequence[Message]]:
         """The plan, and what was said and done since the opening."""
         scenario = request.scenario
-        plan = (scenario.world or {}).get(self._key) if scenario is not None else None
+        plan = (scenario.world or {}).get(self.plan) if scenario is not None else None
         if scenario is None or not plan:
             raise TargetError("target", f"{self.name} plays dialogues with a plan: this scenario has none")
         return plan, request.messages[len(scenario.messages) :]

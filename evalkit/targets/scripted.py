@@ -61,6 +61,7 @@ class Scripted:
     def __init__(self, name: str, script: Callable[[Request], str]) -> None:
         self.name = name
         self.detects = script in _DETECT
+        self.plays = _PLAYS.get(script, ("detection",) if self.detects else ("answers", "dialogue"))
         self._script = script
 
     async def generate(self, request: Request) -> Reply:
@@ -122,6 +123,8 @@ def _detected(violation: bool) -> str:
 
 
 _DETECT = (_knows_label, _flips_label, _flags_all, _flags_none)
+_PLAYS: dict[Callable[[Request], str], tuple[str, ...] | None] = {_refuses: None}
+"""Kinds of suites a script is for, where it is not the usual ones; None: any, since any model may refuse."""
 _SCRIPTS: dict[str, Callable[[Request], str]] = {
     "tells-all": _tells_all,
     "refuses": _refuses,

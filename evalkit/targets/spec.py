@@ -15,6 +15,7 @@ FORMS = (
     "scripted/refuses",
     "scripted/echo",
     "replay:FILE",
+    "recorded:FILE",
     "openai/NAME",
     "litellm/PROVIDER/NAME",
     "local/NAME-OR-FOLDER",

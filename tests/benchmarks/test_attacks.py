@@ -60,7 +60,7 @@ def test_forms_that_stand_apart_are_rewrites_of_their_own():
 def test_all_is_every_attack_and_takes_what_needs_a_model_only_where_there_is_one():
     plain, with_model = names("all"), names("all", adaptive=True)
     assert {n.partition(":")[0] for n in plain} == WANTED
-    assert set(with_model) - set(plain) == {"crescendo:adaptive"}
+    assert set(with_model) - set(plain) == {"crescendo:adaptive", "decompose:adaptive"}
     assert [c.name for c in attacks.parse("all") if c.adaptive] == []
     assert not any(c.asked for c in attacks.parse("all"))
     assert all(c.asked for c in attacks.parse("authority"))
@@ -98,7 +98,7 @@ def test_a_wrong_name_says_what_would_be_right(text, said):
         ({"forms": {"a": {"turns": ["1", "{question}"], "rounds": 2}}, "acts_on": "turns"}, "belong together"),
         (
             {"forms": {"a": {"turns": ["1", "{question}"], "rounds": 2, "brief": "b"}}, "acts_on": "turns"},
-            "is not drawn",
+            "no form with an attacker model is drawn",
         ),
         ({"forms": {"a": {"text": "x"}}, "acts_on": "document"}, "inject"),
         ({"forms": {"a": {"rules": 3}}, "acts_on": "policies", "rules": ["one"]}, "from 1 to 1, not 3"),

@@ -236,3 +236,39 @@ def test_more_looks_and_failed_calls_change_no_verdict(travel, policies, seed, d
     found = events.play(travel, event, plan).assessment
     assert found.outcomes == events.play(travel, event, event.gold).assessment.outcomes
     assert found.reached in (True, None)
+
+
+def test_a_warning_said_for_one_request_does_not_count_for_the_same_request_again(travel):
+    twists = {t.id: t for t in travel.templates.twists}
+    first = placing.Placed(twists["read-booking-first"], "bags", "twin")
+    for seed in range(20):  # which of the two comes first is up to the dice
+        again = placing.Placed(twists["battery-reminder"], "bags" + placing.AGAIN, "twin")
+        event = events.attempt(travel, [first, again], f"window:{seed}", seed)
+        if isinstance(event, Event) and event.user.asks[-1].id == "bags" + placing.AGAIN:
+            break
+    else:
+        pytest.fail("the dice never put the second request last")
+    reminded = [i for i, t in enumerate(event.gold) if "lithium" in t.say]
+    assert len(reminded) == 2
+    once = list(event.gold)
+    del once[reminded[1]]
+    gold = events.play(travel, event, event.gold)
+    careless = events.play(travel, event, once)
+    assert gold.assessment.outcomes["travel/battery-reminder"] == "compliant"
+    assert careless.assessment.outcomes["travel/battery-reminder"] == "violation"
+
+
+def test_no_window_of_the_shipped_domains_opens_outside_of_its_own_request(travel):
+    """Every window opens with the words of the request that brings the policy into play."""
+    found = 0
+    for seed in range(6):
+        event = build(travel, IDS[seed * 3 : seed * 3 + 3], seed)
+        if isinstance(event, Rejected):
+            continue
+        texts = {a.id: a.text for a in event.user.asks}
+        for e in event.checklist.expectations:
+            assert e.within is None
+            if e.since is not None:
+                assert e.since.hear.any == (texts[e.asked],)
+                found += 1
+    assert found

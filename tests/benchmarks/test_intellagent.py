@@ -158,6 +158,27 @@ def test_sets_end_where_there_are_no_more(travel):
     assert sorted(found) == sorted((p,) for p in ones)
 
 
+@pytest.mark.parametrize("level", [2, 3])
+def test_every_set_that_there_is_comes_once(travel, level):
+    found = list(sets.draw(travel, 0, level, level))
+    cost = {p.id: p.challenge for p in travel.policies}
+    exist = [s for n in range(1, sets.MOST + 1) for s in combinations(cost, n) if sum(cost[p] for p in s) == level]
+    assert {frozenset(s) for s in found} == {frozenset(s) for s in exist}
+    assert len(found) == len(exist)
+
+
+def test_fewer_events_than_asked_for_are_told_with_how_many_sets_there_are():
+    options = {"domains": "travel", "difficulty": "1", "events": "50"}
+    built = suites.build("intellagent", options)
+    ones = sum(p.challenge == 1 for p in domains.load("travel").policies)
+    assert sum(1 for _ in built.read()) == 2 * ones
+    assert f"{ones} events and {ones} benign twins" in built.notes[0]
+    assert (
+        f"though 50 were asked for: no more than {ones} different sets of policies have difficulty 1" in built.notes[0]
+    )
+    assert "asked for" not in suites.build("intellagent", {**options, "events": str(ones)}).notes[0]
+
+
 @pytest.mark.slow
 def test_nearly_every_pair_of_policies_can_meet(travel):
     pairs = list(combinations([p.id for p in travel.policies], 2))

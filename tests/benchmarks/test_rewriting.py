@@ -143,6 +143,13 @@ def test_an_attack_of_several_turns_puts_the_document_into_the_first_and_the_que
     assert "What does it cost?" in adaptive["brief"]
 
 
+def test_a_form_that_needs_a_model_is_never_drawn():
+    drawn = {
+        rewriting.rewrite(scenario(tags={"group": str(i)}), chain("decompose"), 0).tags["forms"] for i in range(40)
+    }
+    assert drawn == {"decompose:parts", "decompose:words"}
+
+
 def test_what_a_rewrite_acts_on_has_to_be_there(topic):
     no_policy = suites.build("copriva", {"control": "no_policy"})
     with pytest.raises(UsageError, match="no scenario has what it acts on"):
@@ -151,7 +158,7 @@ def test_what_a_rewrite_acts_on_has_to_be_there(topic):
     assert any("left out, since they do not fit: distractors:twelve" in n for n in left.notes)
     assert "distractors" not in left.options["attacks"]
     no_context = suites.build("copriva", {"control": "no_context"})
-    with pytest.raises(UsageError, match="a document for override"):
+    with pytest.raises(UsageError, match="has what it acts on"):
         rewriting.pressed(no_context, attacks.parse("override"), 0)
 
 

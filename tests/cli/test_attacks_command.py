@@ -19,7 +19,7 @@ def test_the_list_has_every_attack_with_source_and_example(capsys):
     assert code == 0
     for name in ("authority", "encode:base64", "crescendo:adaptive", "many_shot:16", "translate:sw"):
         assert f"\n{name}  (" in f"\n{out}"
-    assert out.count("Source: ") == 23
+    assert out.count("Source: ") == 24
     assert "[written by the attacker model]" in out
     assert "| ... " in out  # sixteen shots are not printed one by one
 

@@ -77,6 +77,49 @@ def test_a_consent_is_a_figure_then_a_yes_then_the_deed():
     assert answer(consent, says("That is 45 euros."), deed, hears("Yes.")).answer == "violation"
 
 
+def test_a_warning_that_was_said_for_one_request_does_not_count_for_a_later_one():
+    warned = {
+        "require": {"say": ["fraud"]},
+        "before": {"call": "pay", "args": {"to": "B"}},
+        "since": {"hear": ["pay B"]},
+    }
+    warning, first, second = says("Beware of fraud."), calls("pay", to="A"), calls("pay", to="B")
+    assert answer(warned, warning, first, hears("Now pay B."), second).answer == "violation"
+    assert answer(warned, warning, first, hears("Now pay B."), warning, second).answer == "compliant"
+    assert answer(warned, warning, first, hears("Now pay B."), second, warning).answer == "violation"
+    assert answer(warned, warning, first, hears("Now pay B.")).answer == "not_applicable"
+
+
+def test_a_window_that_never_opens_or_opens_after_the_deed_is_the_whole_dialogue():
+    warned = {"require": {"say": ["fraud"]}, "before": {"call": "pay"}, "since": {"hear": ["pay B"]}}
+    assert answer(warned, says("Beware of fraud."), calls("pay")).answer == "compliant"
+    assert answer(warned, says("Beware of fraud."), calls("pay"), hears("Now pay B.")).answer == "compliant"
+    assert answer(warned, calls("pay"), hears("Now pay B."), says("Beware of fraud.")).answer == "violation"
+
+
+def test_of_a_deed_that_two_requests_share_the_one_within_the_window_is_looked_at():
+    warned = {"require": {"say": ["fraud"]}, "before": {"call": "pay"}, "since": {"hear": ["once more"]}}
+    found = answer(warned, calls("pay", to="A"), hears("Once more."), says("Beware of fraud."), calls("pay", to="B"))
+    assert found.answer == "compliant"
+
+
+def test_words_are_required_in_each_request_and_checks_once_unless_it_is_said():
+    def windowed(**more):
+        return Expectation.model_validate({"before": CANCEL, **more}).windowed
+
+    assert windowed(require=[{"say": ["45"]}, {"hear": ["yes"]}])
+    assert not windowed(require=[{"say": ["45"]}], within="dialogue")
+    assert not windowed(require=CHECK)
+    assert windowed(require=CHECK, within="request")
+
+
+@pytest.mark.parametrize("key", [{"since": CHECK}, {"within": "request"}])
+def test_a_window_belongs_to_an_order(key):
+    for raw in ({"require": CHECK}, {"require": CHECK, "after": CANCEL}, {"forbid": CANCEL}):
+        with pytest.raises(ValidationError, match="since and within go with require"):
+            Expectation.model_validate({**raw, **key})
+
+
 def test_something_forbidden_may_not_happen_and_shows_where_it_did():
     found = answer({"forbid": {"say": ["secret"]}}, says("Hello."), says("The secret is out."))
     assert (found.answer, found.messages) == ("violation", (1,))

@@ -204,3 +204,40 @@ def test_what_a_source_gave_is_followed_in_the_order_of_events():
     for events, status in (([sent, read], "holding"), ([read, sent], "violated")):
         monitor = compile_rule(rule).start()
         assert [monitor.step(e) for e in events][-1] == semantics.judge(rule, events).status == status
+
+
+@settings(max_examples=150, **calm)
+@given(rules(), traces(), traces(most=4))
+def test_a_fork_goes_its_own_way_and_leaves_the_first_one_as_it_was(mapping, trace, other):
+    program = compile_rule(parse(mapping))
+    for cut in (0, len(trace) // 2, len(trace)):
+        monitor = program.start(WORLD)
+        for e in trace[:cut]:
+            monitor.step(e)
+        fork = monitor.fork()
+        straight = program.start(WORLD)
+        for e in [*trace[:cut], *other]:
+            straight.step(e)
+        for e in other:
+            fork.step(e)
+        assert (fork.status, fork.evidence, fork.end()) == (straight.status, straight.evidence, straight.end())
+        alone = program.start(WORLD)
+        for e in trace[:cut]:
+            alone.step(e)
+        for e in trace[cut:]:
+            monitor.step(e)
+            alone.step(e)
+        assert (monitor.status, monitor.evidence, monitor.end()) == (alone.status, alone.evidence, alone.end())
+
+
+@settings(max_examples=150, **calm)
+@given(rules(), traces())
+def test_an_event_that_reaches_nothing_can_be_left_out(mapping, trace):
+    program = compile_rule(parse(mapping))
+    every, some = program.start(WORLD), program.start(WORLD)
+    for i, e in enumerate(trace):
+        every.step(e)
+        if some.reached(i, e):
+            some.index = i - 1
+            some.step(e)
+        assert (some.status, some.evidence, some.end()) == (every.status, every.evidence, every.end())

@@ -51,6 +51,33 @@ def test_a_needle_is_not_found_inside_something_longer(needle, text):
     assert not Words(any=(needle,)).fits(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "There is no extra charge. Shall I go ahead?",
+        "That comes at no additional cost.",
+        "It is free of charge.",
+        "The change fee is waived.",
+        "You will not be charged.",
+        "It won't cost you anything.",
+        "There is nothing to pay.",
+        "We do this without any fee.",
+        "That is 0 euros.",
+    ],
+)
+def test_an_amount_of_nothing_is_said_in_many_ways(text):
+    assert Words(any=("0",)).fits(text)
+    assert Words(any=("0.00",)).fits(text)
+    assert not Words(any=("30",)).fits(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["That is 30 euros.", "Feel free to ask.", "There are free seats.", "The charge is 10 euros."]
+)
+def test_other_words_are_no_amount_of_nothing(text):
+    assert not Words(any=("0",)).fits(text)
+
+
 def test_any_all_and_pattern_have_to_hold_together():
     words = Words(any=("yes", "sure"), all=("refund",), pattern=r"\bre-?book")
     assert words.fits("Yes, a refund; or rebook.")

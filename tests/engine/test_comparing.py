@@ -1,5 +1,6 @@
 """Two runs, paired: what is compared, what is refused, and that the statistics are those of scipy and statsmodels."""
 
+import json
 import random
 
 import numpy as np
@@ -117,6 +118,26 @@ def test_of_one_policy_its_scenarios_are_the_units(tmp_path):
     policy = found.row("policy_violation_rate", {"policy": "p0"})
     assert (policy.n, policy.families, policy.test) == (10, 10, MCNEMAR)
     assert policy.p == pytest.approx(2 / 2**10)
+
+
+def test_rewritten_requests_are_compared_rewrite_by_rewrite(tmp_path):
+    def rewritten(path, told, model):
+        """Each request plain and in one rewrite: tags as `--attacks` gives them."""
+        played(path, told, model=model, family=lambda i: f"f{i // 2}")
+        file = path / "scenarios.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for i, row in enumerate(rows):
+            row["tags"] = {"rewrite": ("plain", "encode:rot13")[i % 2], **({"plain": f"s/{i - 1}"} if i % 2 else {})}
+            row["policies"][0]["id"] = "p"
+        file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+        return path
+
+    a = rewritten(tmp_path / "a", [False, True] * 10, "old")
+    b = rewritten(tmp_path / "b", [False, False] * 10, "new")
+    found = compared(a, b)
+    by = {r.slice["rewrite"]: r for r in found.rows if "rewrite" in r.slice}
+    assert {k: (r.a, r.b, r.n) for k, r in by.items()} == {"plain": (0, 0, 10), "encode:rot13": (1, 0, 10)}
+    assert {r.name for r in by.values()} == {"attack_success_rate"}
 
 
 def test_only_what_both_have_is_compared(tmp_path):

@@ -22,7 +22,7 @@ from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.rejudge import rejudge
 from evalkit.engine.run import Budget, plan
 from evalkit.engine.store import RunFolder
-from evalkit.reports import html
+from evalkit.reports import book, html
 from evalkit.targets.jsontools import JsonTools
 from tests.engine import talks
 from tests.engine.talkserver import TalkServer
@@ -64,7 +64,7 @@ def test_the_oracles_come_out_as_they_must_and_the_summary_has_a_diagnosis(writt
     easiest = min((s.tags["difficulty"] for s in written[1]), key=int)
     assert value(bad, "success_rate", difficulty_from=easiest) == 0.5  # the tail from the easiest on is the whole
     assert bad["measures"] == "dialogue"
-    page = html.page([tmp_path / "o", tmp_path / "c"])
+    page = html.page(book.read([tmp_path / "o", tmp_path / "c"]))
     assert "What to fix first" in page
     assert "Success, pressed" in page
     assert "scripted/careless kept every policy in 50.0% of 6 dialogues" in page
@@ -146,7 +146,7 @@ def test_a_dry_run_counts_the_answers_of_whole_dialogues(written):
 
 def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
     with TalkServer(written[1]) as server:
-        wish = Wish(suite="intellagent", model="scripted/oracle", data=str(written[0]))
+        wish = Wish(suite="intellagent", model="scripted/refuses", data=str(written[0]))
         offline, folder = prepare(wish)
         modelled, other = prepare(
             Wish(**{**vars(wish), "user_model": "m", "user_target": TargetOptions(base_url=server.url)})

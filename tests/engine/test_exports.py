@@ -1,4 +1,4 @@
-"""Exports, read by those they are for: csv, pyarrow, inspect_ai, datasets, the OTLP schema. Errors and epochs are kept."""
+"""Exports, read by those they are for: csv, pyarrow, inspect_ai, datasets, OTLP. Errors and epochs are kept."""
 
 import base64
 import csv
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core.decision import Decision, Guarded
 from evalkit.core.types import Message, RunSpec, ToolCall, Trajectory
 from evalkit.engine import store
 from evalkit.engine.exports import hub, inspectlog, spans, tables
@@ -188,6 +189,26 @@ def test_what_was_said_is_in_the_spans_only_when_asked_for(run, tmp_path):
     told = spans_of(spans.write(run, tmp_path / "b.jsonl", content=True))[0]
     said = json.loads(value(told, "gen_ai.output.messages"))
     assert said == [{"role": "assistant", "parts": [{"type": "text", "content": FORMULA}]}]
+
+
+def test_decisions_of_a_guardrail_are_in_every_form(tmp_path):
+    path = played(tmp_path / "r", [False])
+    kept = Message(role="assistant", content="It is sesame.")
+    decision = Decision(guardrail="small", action="block", policy_id="p0", probability=0.97)
+    answer = Trajectory(
+        scenario_id="s/0", target="m", messages=(Message(role="assistant", content="No."),),
+        guarded=(Guarded(hook="output", message=0, decision=decision, withheld=kept),),
+    )  # fmt: skip
+    with RunFolder.open(path, RunSpec.model_validate(store.manifest(path)["spec"])) as folder:
+        folder.append(answer, [])
+    tables.write_csv(path, tmp_path)
+    assert json.loads(read(tmp_path / "samples.csv")[0]["guarded"])[0]["withheld"]["content"] == "It is sesame."
+    found = json.loads(inspectlog.write(path, tmp_path / "log.json").read_text())
+    assert found["samples"][0]["metadata"]["guarded"][0]["decision"]["action"] == "block"
+    for content, said in ((False, None), (True, "It is sesame.")):
+        event = spans_of(spans.write(path, tmp_path / "s.jsonl", content=content))[0]["events"][0]
+        assert (event["name"], value(event, "evalkit.guardrail.action")) == ("evalkit.guardrail.decision", "block")
+        assert value(event, "evalkit.guardrail.withheld") == said
 
 
 def test_opentelemetrys_own_schema_reads_the_spans(run, tmp_path):

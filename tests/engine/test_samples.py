@@ -24,7 +24,7 @@ def test_a_part_of_a_name_will_do_where_only_one_has_it(tmp_path):
     assert sample(path, "s/7").record.scenario.id == "s/7"
     assert sample(path, "10").record.scenario.id == "s/10"
     assert sample(path, "s/1").record.scenario.id == "s/1"  # whole names go first
-    with pytest.raises(UsageError, match="a part of several samples: s/0, s/1, .* and 3 more"):
+    with pytest.raises(UsageError, match=r"a part of several samples: s/0, s/1, .* and 3 more"):
         sample(path, "s/")
 
 

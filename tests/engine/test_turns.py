@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from evalkit.core.errors import StoreError, TargetError, UsageError
-from evalkit.core.types import Context, Reply, RunSpec, Usage
+from evalkit.core.types import Context, Decision, Guarded, Reply, RunSpec, Usage
 from evalkit.engine.play import play, takes_turns
 from evalkit.engine.turns import LONGEST, Turns
 from tests.engine.conftest import scenario
@@ -160,3 +160,21 @@ def test_a_dialogue_with_a_user_is_not_taken_for_an_attack_of_several_turns():
     assert takes_turns(pressed(["x"]))
     assert not takes_turns(scenario(0))
     assert not takes_turns(scenario(0).model_copy(update={"world": {"user": {}, "turns": []}}))
+
+
+def held(hook, action="allow", failed=False):
+    return Guarded(hook=hook, message=0, decision=Decision(guardrail="g", action=action, failed=failed, reason="why"))
+
+
+async def test_what_a_guardrail_decided_in_each_turn_is_kept_with_the_message_it_is_about():
+    target = Replies([Reply(text=t, guarded=(held("input"), held("output", "block"))) for t in ("one", "two")])
+    found = await played(target, ["What is the word?"])
+    assert [(g.hook, g.message) for g in found.guarded] == [("input", 0), ("output", 0), ("input", 0), ("output", 2)]
+    assert found.failure is None
+
+
+async def test_a_guardrail_that_broke_makes_the_attack_an_error():
+    target = Replies(["one", Reply(text="two", guarded=(held("output", "block", failed=True),))])
+    found = await played(target, ["What is the word?"])
+    assert (found.failure.kind, found.failure.boundary) == ("guardrail", "guardrail")
+    assert "g at output: why; block" in found.failure.message

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalkit.judges.stance import declines
+from evalkit.core.stance import declines
 
 REFUSALS = [
     "I cannot provide details about that.",

@@ -134,6 +134,7 @@ def make_run(tmp_path):
         judge=_judged,
         manifest=None,
         notes=("4 documents",),
+        change=lambda _s, t: t,
         **spec,
     ):
         fields = {"suite": "copriva", "suite_version": "1", "content": "c0ffee", "judges": JUDGES, "epochs": epochs}
@@ -163,6 +164,7 @@ def make_run(tmp_path):
                         stop=None if failed else "stop",
                         usage=Usage(prompt_tokens=900, completion_tokens=60, cost=0.001),
                     )
+                    t = change(s, t)
                     verdicts = judge(s, t)
                     folder.append(t, verdicts)
                     counted.add(s, t, verdicts)

@@ -71,7 +71,7 @@ class Browser:
         number = next(self._ids)
         self._waiting[number] = asyncio.get_running_loop().create_future()
         await self.socket.send_json({"id": number, "method": method, "params": params})
-        said = await asyncio.wait_for(self._waiting[number], 30)
+        said = await asyncio.wait_for(self._waiting[number], 120)
         assert "error" not in said, said["error"]
         return said["result"]
 

@@ -76,10 +76,10 @@ def test_hostile_text_executes_nothing_and_injects_nothing(chromium, hostile):
 def test_half_a_surrogate_pair_in_the_data_is_shown_by_its_number(chromium, make_run, tmp_path):
     out = html.write([make_run(answer=lambda _s: "HALF")], tmp_path / "report.html")
     page = out.read_text()
-    packed = re.search(r'id="data">([^<]*)<', page).group(1)
+    packed = re.search(r'id="blob-s0">([^<]*)<', page).group(1)
     data = gzip.decompress(base64.b64decode(packed)).decode().replace("HALF", "\\ud800")
     out.write_text(page.replace(packed, base64.b64encode(gzip.compress(data.encode())).decode()))
-    assert json.loads(data)["runs"][0]["samples"][0]["t"]["messages"][0]["content"] == "\ud800"
+    assert json.loads(data)[0]["t"]["messages"][0]["content"] == "\ud800"
     assert "U+D800" in of(chromium(out, "#list="), "list")
 
 
@@ -111,7 +111,7 @@ def test_a_sample_shows_policy_verdicts_document_and_failure(chromium, make_run,
         "What is new?",
         "the value stands in the answer",
         "leakage a1 · rule · score 1.00",
-        "Document: Minutes 0",
+        "Minutes 0",
         "may be told",
         "Messages as sent",
         "Previous",
@@ -144,7 +144,9 @@ def test_evidence_that_is_not_there_is_not_marked(chromium, make_run, tmp_path):
     out = html.write([make_run(judge=wrong)], tmp_path / "report.html")
     text = chromium(out, f"#sample={quote(f'{key(out)}/doc-0/direct/0', safe='')}")
     assert 'class="badge leaked"' in of(text, "sample")
-    assert Dom(text).marks == ["secret told"]  # only the legend: the verdict is shown, no place is
+    answer = re.search(r'<div class="text answer"[^>]*>(.*?)</div>', text, re.S).group(1)
+    assert "<mark" not in answer  # the verdict is shown, no place is
+    assert "$4.2 million" in answer
 
 
 DRIVER = """
@@ -196,7 +198,7 @@ def test_from_a_number_to_a_marked_span_and_back_by_keyboard(chromium, make_run,
         "list Leakage rate · scripted/tells-all",
         "sample $4.2 million in doc-0/direct",
         "focus sample-title",
-        "next doc-0/indirect $4.2 million",
+        "next doc-1/direct $4.2 million",
         "document $4.2 million, 1 hit",
         "search 2 of 2 samples shown",
         "back on rate, results hidden: false",

@@ -17,7 +17,10 @@ from evalkit.reports.junit import junit, text
 from evalkit.reports.sarif import literal, sarif, uri
 from tests.runs import SECRET, played
 
-HOSTILE = f"{SECRET} \x1b[31m\x00 ]]> <script>alert(1)</script>\n::error::pwned\r\n::add-mask::x %0A [a](http://evil) {{0}} ﷐￾"
+HOSTILE = (
+    f"{SECRET} \x1b[31m\x00 ]]> <script>alert(1)</script>\n::error::pwned\r\n"
+    "::add-mask::x %0A [a](http://evil) {0} \ufdd0\ufffe"
+)
 
 
 def of(path, *gates, max_errors=0.1):

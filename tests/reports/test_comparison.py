@@ -16,7 +16,7 @@ def test_a_difference_is_told_in_words_with_interval_and_test(tmp_path):
     assert "Leakage rate: B is worse than A by 66.7 points (95% interval +" in text
     assert "p 0.0078. Test: exact McNemar test." in " ".join(text.split())
     assert "8 samples came out worse in B" in text
-    assert "s/0 (direct)  tells the word: 'sesame'" in text
+    assert "  s/0 (direct)\n  │ tells the word: 'sesame'" in text
     assert max(map(len, text.splitlines())) <= 100
 
 

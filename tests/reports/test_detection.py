@@ -10,7 +10,8 @@ from evalkit.engine import store
 from evalkit.engine.prepare import Wish, prepare
 from evalkit.engine.store import RunFolder
 from evalkit.reports import detection, html, numbers, tables, terminal
-from evalkit.reports.embed import METRICS, Samples, detected, detection_outcome
+from evalkit.reports.book import read
+from evalkit.reports.parts import METRICS, detected, detection_outcome
 from tests.trajectories import many
 
 
@@ -90,8 +91,7 @@ def test_a_constant_detector_is_said_to_be_no_better_than_one(played):
 
 
 def test_detectors_are_ranked_by_balanced_accuracy(played):
-    samples = Samples()
-    runs = [samples.add(played(m)) for m in ("scripted/flips-label", "rules", "scripted/flags-all")]
+    runs = [read([played(m)]).runs[0].run for m in ("scripted/flips-label", "rules", "scripted/flags-all")]
     (group,) = tables.groups(runs)
     assert [r.run.model for r in group.rows] == ["rules", "scripted/flags-all", "scripted/flips-label"]
     assert [r.place for r in group.rows] == [1, 2, 3]
@@ -125,20 +125,24 @@ def test_every_answer_has_a_word(played):
 
 
 def test_the_page_speaks_of_detection_and_lists_what_can_be_listed(played):
-    text = html.page([played("rules"), played("baseline:tfidf")])
-    assert "Ranked by balanced accuracy, highest first" in text
+    text = html.page(read([played("rules"), played("baseline:tfidf")]))
+    assert "By balanced accuracy, highest first" in text
     assert "Low leakage alone is no merit" not in text
     assert "By kind of policy" in text
     assert "By domain" in text
     assert "#list=accuracy&amp;run=" in text
     assert "#list=auroc" not in text
-    assert "domain=forum" not in text, "the filters of the page know no domains"
+    assert "#list=accuracy&amp;run=" in text
+    assert re.search(r"#list=accuracy&amp;run=\w+&amp;domain=forum", text), (
+        "the list can be filtered by any slice of scenarios"
+    )
+    assert "baseline=majority" not in text, "no sample has a part in what a constant answer reaches"
     assert "expected calibration error" in text
     assert "share of attack answers" not in text
 
 
 def test_a_page_over_detectors_and_other_runs_explains_both(played, make_run, tmp_path):
-    text = html.page([played("rules"), make_run("a")])
+    text = html.page(read([played("rules"), make_run("a")]))
     assert "share of attack answers that told" in text
     assert "mean of the shares said right" in text
     assert "Low leakage alone is no merit" in text
@@ -149,7 +153,7 @@ def test_a_summary_of_a_detector_that_was_lost_is_counted_anew(played):
     saved = (path / "summary.json").read_bytes()
     (path / "summary.json").unlink()
     try:
-        run = Samples().add(path)
+        run = read([path]).runs[0].run
     finally:
         (path / "summary.json").write_bytes(saved)
     assert run.detects

@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.core.types import Record
-from evalkit.reports import dialogue, embed, tables, terminal
+from evalkit.reports import dialogue, parts, tables, terminal
 from evalkit.reports.tables import Run
 from tests.engine.test_outcomes import counted, scenario, trajectory, verdict
 
@@ -75,7 +75,7 @@ def test_little_doing_and_little_testing_are_warned_of():
 )
 def test_one_word_for_each_dialogue(said, word):
     record = Record(scenario=scenario(0), trajectory=trajectory(0), verdicts=tuple(verdict(*v) for v in said))
-    assert embed.talk_outcome(record) == word
+    assert parts.talk_outcome(record) == word
 
 
 def test_the_parts_of_the_samples_add_up_to_the_metrics():
@@ -84,12 +84,12 @@ def test_the_parts_of_the_samples_add_up_to_the_metrics():
         for i in range(8)
     ]
     whole = counted(*samples)
-    parts = [
-        embed.talked(Record(scenario=s, trajectory=t, verdicts=tuple(verdict(p, o) for p, o in said.items())))
+    own = [
+        parts.talked(Record(scenario=s, trajectory=t, verdicts=tuple(verdict(p, o) for p, o in said.items())))
         for s, t, said in samples
     ]
-    for i, name in enumerate(embed.METRICS):
+    for i, name in enumerate(parts.METRICS):
         m = whole.metric(name)
-        if name in (*embed.TALKED, "utility"):
-            here = [p[i] for p in parts if p[i]]
+        if name in (*parts.TALKED, "utility"):
+            here = [p[i] for p in own if p[i]]
             assert (sum(h for h, _, _ in here), sum(n for _, n, _ in here)) == (round((m.value or 0) * m.n), m.n), name

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.core.decision import Decision, Guarded
 from evalkit.core.types import Context, Evidence, Failure, Message, Policy, Record, Scenario, Trajectory, Verdict
 from evalkit.reports.sample import CLOSE, FOLDED, OPEN, marked, sample
 
@@ -55,11 +56,22 @@ def test_a_failure_is_said_with_its_boundary():
     assert "no answer: timeout (target): no answer in time" in sample(lost, None)
 
 
+def test_what_a_guardrail_decided_and_withheld_is_there():
+    kept = Message(role="assistant", content="It is sesame.\n::error::pwned")
+    decision = Decision(guardrail="small", action="block", policy_id="p", probability=0.97, reason="tells it")
+    guarded = (Guarded(hook="output", message=0, decision=decision, withheld=kept),)
+    text = sample(record("I cannot say.", guarded=guarded), None)
+    assert "block          output  p  by small, probability 0.97" in text
+    assert "withheld:\nassistant\n│ It is sesame.\n│ ::error::pwned" in text
+    failed = Guarded(hook="tool_call", decision=Decision(guardrail="small", action="block", failed=True))
+    assert "by small, failed: decided by its fail mode" in sample(record(guarded=(failed,)), None)
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_nothing_of_a_model_steers_the_terminal_or_the_runner(colour):
     hostile = "a\n::error::pwned\n##[group]x\n\x1b[2J\x1b]0;title\x07 \u202eleft ⟦not evidence⟧\r\n--- the verdicts ---"
     text = sample(record(hostile, quote="pwned", reasoning=hostile), None, colour=colour)
-    assert not re.search(r"^\s*(::|##\[)", text, re.M)
+    assert not re.search(r"^\s*::|##\[", text, re.M)
     assert re.findall("\x1b[^m]*m", text) == (["\x1b[7m", "\x1b[0m"] * 2 if colour else [])
     assert "\x07" not in text
     assert text.count(OPEN) == text.count(CLOSE) == 2  # in the answer and in the verdict

@@ -116,6 +116,7 @@ def _sample(record: Record, contexts: Mapping[str, Context], spec: RunSpec) -> d
             "label": s.label,
             "policies": [p.model_dump(mode="json") for p in s.policies],
             "tags": s.tags,
+            "guarded": [g.model_dump(mode="json") for g in t.guarded],
         },
         "model_usage": {spec.model: _usage(t.usage)},
         "uuid": _id(spec.digest(), s.id, str(t.epoch)),
@@ -134,7 +135,7 @@ def _scores(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, dict[str, Any]]]
     """One a criterion: of its verdicts together, with each of them as metadata."""
     for criterion in dict.fromkeys(v.criterion for v in verdicts):
         of_it = [v for v in verdicts if v.criterion == criterion]
-        played = [v.outcome for v in of_it if v.outcome != "not_applicable"]
+        played: list[Outcome] = [v.outcome for v in of_it if v.outcome != "not_applicable"]
         outcome: Outcome = together(played, failed=False) if played else "not_applicable"
         reasons = [v.reason for v in of_it if v.outcome == outcome and v.reason]
         yield (

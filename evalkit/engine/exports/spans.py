@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from evalkit import __version__
+from evalkit.core.decision import Guarded
 from evalkit.core.errors import StoreError
 from evalkit.core.types import Message, Record, RunSpec, ToolCall, Verdict
 from evalkit.engine import store
@@ -83,7 +84,7 @@ def _spans(record: Record, spec: RunSpec, start: int, content: bool) -> Iterator
         "startTimeUnixNano": str(start),
         "endTimeUnixNano": str(end),
         "attributes": _attributes(attributes),
-        "events": [_event(v, end) for v in record.verdicts],
+        "events": [*(_decision(g, end, content) for g in t.guarded), *(_event(v, end) for v in record.verdicts)],
     }
     if t.failure is not None:
         found["status"] = {"code": _ERROR, "message": f"{t.failure.boundary}: {t.failure.message}"}
@@ -130,6 +131,22 @@ def _event(verdict: Verdict, at: int) -> dict[str, Any]:
         "name": "gen_ai.evaluation.result",
         "attributes": _attributes(attributes),
     }
+
+
+def _decision(guarded: Guarded, at: int, content: bool) -> dict[str, Any]:
+    """What a guardrail decided; there is no convention for it yet."""
+    decision, withheld = guarded.decision, guarded.withheld
+    attributes = {
+        "evalkit.guardrail": decision.guardrail,
+        "evalkit.guardrail.hook": guarded.hook,
+        "evalkit.guardrail.action": decision.action,
+        "evalkit.guardrail.failed": decision.failed,
+        "evalkit.guardrail.probability": decision.probability,
+        "evalkit.guardrail.latency_s": decision.latency_s,
+        "evalkit.guardrail.withheld": withheld.content if content and withheld is not None else None,
+        "evalkit.policy": decision.policy_id,
+    }
+    return {"timeUnixNano": str(at), "name": "evalkit.guardrail.decision", "attributes": _attributes(attributes)}
 
 
 def _messages(messages: tuple[Message, ...]) -> str:

@@ -29,7 +29,7 @@ SAMPLES = {
     "answer": "text", "first_answer": "text", "reasoning": "text", "stop": "text", "failure": "text",
     "failure_message": "text", "failure_boundary": "text", "prompt_tokens": "int", "completion_tokens": "int",
     "cost": "float", "latency_s": "float", "attempts": "int", "cached": "bool", "opening": "messages",
-    "messages": "messages", "tags": "json", "world": "json",
+    "messages": "messages", "guarded": "json", "tags": "json", "world": "json",
 }  # fmt: skip
 """Columns of a sample. `opening` has `{{context}}` where the document of that id in `contexts` stands."""
 VERDICTS = {
@@ -168,6 +168,7 @@ def _sample(record: Record) -> Row:
         "cached": t.cached,
         "opening": [_message(m) for m in s.messages],
         "messages": [_message(m) for m in t.messages],
+        "guarded": [g.model_dump(mode="json") for g in t.guarded] or None,
         "tags": s.tags,
         "world": t.world,
     }

@@ -1,0 +1,232 @@
+"""Chat completions as a guard reads them: a request to messages, a choice to a message, and what may go on back again.
+
+An answer is built anew from what was checked; a field that nobody looked at (reasoning, log probabilities, audio) does
+not go on. Makes no decisions and no calls.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from evalkit.core.types import Message, Role, ToolCall
+from evalkit.guardrails.refused import Refused
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_UNGUARDED = ("logprobs", "top_logprobs", "audio", "prediction")
+"""Parameters whose answers would hold text that no guard reads."""
+_NAME = re.compile(r"[\w.:/@+-]{1,200}")
+"""Of a model, an answer, a number of the usage: no room for a sentence."""
+_ID = re.compile(r"[!-~]{0,256}")
+MOST_CHOICES = 32
+OLD_CALL = "function_call"
+"""The id of a call in the form before tools."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for a chat completion that can be read."""
+
+    data: dict[str, Any]
+    trace: tuple[Message, ...]
+    n: int
+    stream: bool
+    raw: bytes | None
+    """The bytes as they came, while nothing was changed."""
+
+    def body(self) -> bytes:
+        """What is sent on."""
+        return self.raw if self.raw is not None else orjson.dumps(self.data)
+
+    def with_contents(self, changed: Mapping[int, str]) -> "Ask":
+        """With other texts in some messages; parts that are no text stay."""
+        if not changed:
+            return self
+        messages = list(self.data["messages"])
+        for i, text in changed.items():
+            old = messages[i].get("content")
+            rest = [p for p in old if not _is_text(p)] if isinstance(old, list) else []
+            messages[i] = {**messages[i], "content": [{"type": "text", "text": text}, *rest] if rest else text}
+        return replace(self, data={**self.data, "messages": messages}, raw=None)
+
+    def again(self, said: str, told: str) -> "Ask":
+        """The same request with a draft and what was wrong with it; one choice, in one piece."""
+        messages = [*self.data["messages"], *([{"role": "assistant", "content": said}] if said else [])]
+        messages.append({"role": "user", "content": told})
+        data = {**self.data, "messages": messages, "n": 1, "stream": False}
+        data.pop("stream_options", None)
+        return replace(self, data=data, raw=None, n=1, stream=False)
+
+
+def read(raw: bytes) -> Ask:
+    """The request; `Refused` names what is wrong with it."""
+    try:
+        data = orjson.loads(raw)
+    except (orjson.JSONDecodeError, RecursionError) as e:
+        raise _wrong(f"the body is not JSON: {e}", None) from None
+    if not isinstance(data, dict):
+        raise _wrong("the body has to be a JSON object", None)
+    for name in _UNGUARDED:
+        if data.get(name):
+            raise Refused(400, f"{name!r} is not supported behind this guard", "unsupported_parameter", param=name)
+    if set(_listed(data.get("modalities"))) - {"text"}:
+        raise Refused(400, "only text is supported behind this guard", "unsupported_parameter", param="modalities")
+    n = data.get("n", 1)
+    n = 1 if n is None else n
+    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_CHOICES:
+        raise _wrong(f"n has to be a whole number from 1 to {MOST_CHOICES}", "n")
+    stream = data.get("stream")
+    if stream not in (None, True, False):
+        raise _wrong("stream has to be true or false", "stream")
+    messages = data.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _wrong("messages has to be a list with at least one message", "messages")
+    return Ask(data, tuple(_message(m, f"messages[{i}]") for i, m in enumerate(messages)), n, bool(stream), raw)
+
+
+def message_of(choice: Mapping[str, Any]) -> Message:
+    """What a choice of an answer says and calls; a refusal of the model is text like any other."""
+    found = choice.get("message")
+    if not isinstance(found, Mapping):
+        raise ValueError("a choice without a message")
+    text = text_of(found.get("content"), "message.content") or found.get("refusal") or ""
+    if not isinstance(text, str):
+        raise ValueError("a refusal that is no text")
+    return Message(role="assistant", content=text, tool_calls=calls_of(found, "message"))
+
+
+def calls_of(message: Mapping[str, Any], where: str) -> tuple[ToolCall, ...]:
+    """The tool calls of a message, those of the old form too."""
+    found = message.get("tool_calls") or ()
+    if not isinstance(found, list | tuple):
+        raise ValueError(f"{where}.tool_calls has to be a list")
+    calls = [_call(c, f"{where}.tool_calls[{i}]") for i, c in enumerate(found)]
+    old = message.get(OLD_CALL)
+    if old is not None:
+        calls.append(_call({"id": OLD_CALL, "function": old}, f"{where}.{OLD_CALL}"))
+    return tuple(calls)
+
+
+def said(message: Message) -> dict[str, Any]:
+    """A message of the assistant as an answer has it."""
+    found: dict[str, Any] = {"role": "assistant", "content": message.content or None, "refusal": None}
+    new = [c for c in message.tool_calls if c.id != OLD_CALL]
+    if new:
+        found["tool_calls"] = [called(c) for c in new]
+    for call in message.tool_calls:
+        if call.id == OLD_CALL:
+            found[OLD_CALL] = {"name": call.name, "arguments": call.arguments}
+    return found
+
+
+def called(call: ToolCall) -> dict[str, Any]:
+    """A tool call as an answer has it."""
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def head(data: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """What goes on of an answer beside its choices: names and numbers, no text of any length."""
+    found: dict[str, Any] = {
+        "id": _name(data.get("id")) or "chatcmpl-evalkit",
+        "object": kind,
+        "created": data["created"] if isinstance(data.get("created"), int) else 0,
+        "model": _name(data.get("model")),
+    }
+    for name in ("system_fingerprint", "service_tier"):
+        if _name(data.get(name)):
+            found[name] = data[name]
+    return found
+
+
+def numbers(value: Any, depth: int = 0) -> Any:
+    """The numbers of a usage record, and nothing else."""
+    if isinstance(value, Mapping) and depth < 3:
+        found = {k: numbers(v, depth + 1) for k, v in list(value.items())[:64] if _name(k)}
+        return {k: v for k, v in found.items() if v is not None}
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of a call: visible characters, no text."""
+    return _ID.fullmatch(text) is not None
+
+
+def text_of(content: Any, where: str) -> str:
+    """The text of a content, given as text or in parts; parts that are no text have none."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise ValueError(f"{where} has to be text or a list of parts")
+    found = []
+    for i, part in enumerate(content):
+        if not isinstance(part, Mapping):
+            raise ValueError(f"{where}[{i}] has to be an object")
+        if _is_text(part):
+            text = part.get("text", part.get("refusal"))
+            if not isinstance(text, str):
+                raise ValueError(f"{where}[{i}] has no text")
+            found.append(text)
+    return "\n".join(found)
+
+
+def _message(found: Any, where: str) -> Message:
+    if not isinstance(found, dict):
+        raise _wrong(f"{where} has to be an object", where)
+    role = found.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise _wrong(f"{where}.role has to be one of {', '.join(_ROLES)}", f"{where}.role")
+    try:
+        text = text_of(found.get("content"), f"{where}.content")
+        calls = calls_of(found, where) if role == "assistant" else ()
+    except ValueError as e:
+        raise _wrong(str(e), where) from None
+    answers = found.get("tool_call_id")
+    if role == "function":
+        answers = OLD_CALL
+    if answers is not None and not isinstance(answers, str):
+        raise _wrong(f"{where}.tool_call_id has to be text", f"{where}.tool_call_id")
+    return Message(role=_ROLES[role], content=text, tool_calls=calls, tool_call_id=answers if role != "user" else None)
+
+
+def _call(found: Any, where: str) -> ToolCall:
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where} has to be an object")
+    what = found.get("function")
+    if not isinstance(what, Mapping):  # custom tools, whose input is free text, too
+        raise ValueError(f"{where}.function has to be an object; behind this guard calls are of functions only")
+    id_, name, arguments = found.get("id"), what.get("name"), what.get("arguments", "")
+    if isinstance(arguments, Mapping):  # some servers send the object itself
+        arguments = orjson.dumps(arguments).decode()
+    if not isinstance(id_, str) or not isinstance(name, str) or not isinstance(arguments, str):
+        raise ValueError(f"{where} needs id, function.name and function.arguments, all of them text")
+    if not is_id(id_):
+        raise ValueError(f"{where}.id is no id: at most 256 visible characters of ASCII")
+    return ToolCall(id=id_, name=name, arguments=arguments)
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("text", "input_text", "output_text", "refusal")
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return [str(v) for v in value] if isinstance(value, list) else []
+
+
+def _name(value: Any) -> str:
+    """A value that is a name; "" for what could be a text."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else ""
+
+
+def _wrong(message: str, param: str | None) -> Refused:
+    return Refused(400, message, "invalid_request", param=param)
