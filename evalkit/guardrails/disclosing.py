@@ -19,7 +19,7 @@ from evalkit.guardrails.weights import Rows, Weights, calibrate, fit, sigmoid
 VERSION = "1"
 CALIBRATING = 4
 """Every fourth group of a source calibrates and sets the thresholds; the others are learned from."""
-FALSE_ALARMS = 0.015
+FALSE_ALARMS = 0.03
 """Share of the answers that tell nothing and are taken for telling, at the threshold, on the calibrating groups."""
 
 
