@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.content import jsonl_lines
-from evalkit.core.types import Policy, Record, RunSpec
+from evalkit.core.types import Outcome, Policy, Record, RunSpec
 from evalkit.engine import measures, store
 from evalkit.engine.corrected import applied
 from evalkit.engine.lines import Lines
@@ -127,7 +127,7 @@ class Taken:
     def _break(self, record: Record) -> None:
         failed = record.trajectory.failure is not None
         for policy in record.scenario.policies:
-            said = [
+            said: list[Outcome] = [
                 v.outcome
                 for v in record.verdicts
                 if v.criterion in ("policy", "non_disclosure")
