@@ -48,6 +48,8 @@ KEPT_APART = 6
 """Of so many further sentences of a form one is the dev part's."""
 CALLS = 0.2
 """How often the trajectories of a block are tool calls (guardcalls.py)."""
+ALONE = 2
+"""How often each policy of a training block comes again in other words, without steps."""
 REWORDED = 0.6
 """How often a policy of the training or dev part is put in a further sentence."""
 _NAMINGS: tuple[wording.Naming, ...] = ("named", "described", "both")
@@ -163,22 +165,23 @@ def _kth(k: int, pool: tuple[str, ...]) -> str:
 
 
 def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: Random) -> Iterator[Row]:
-    """Each policy of the block once more, in other words and without steps: it teaches what policies say."""
+    """Each policy of the block again, in other words and without steps: it teaches what policies say."""
     drafts = {pair.draft.id: pair.draft for pair in block.pairs}
     for scenario in {s.policies[0].id: s for s in scenarios}.values():
         policy = scenario.policies[0]
-        said = _word(drafts[policy.id], block, more, rng)
-        if said is None:
-            continue
-        text, sentence = said
-        changed = scenario.model_copy(update={
-            "policies": (policy.model_copy(update={"text": text}),), "tags": {**scenario.tags, "sentence": sentence},
-        })  # fmt: skip
-        row = row_of(changed, more)
-        if row is not None:
-            yield row.model_copy(
-                update={"id": f"{row.id}/words", "steps": (), "roles": {}, "label": False, "onset": ""}
-            )
+        for k in range(ALONE):
+            said = _word(drafts[policy.id], block, more, rng)
+            if said is None:
+                continue
+            text, sentence = said
+            changed = scenario.model_copy(update={
+                "policies": (policy.model_copy(update={"text": text}),),
+                "tags": {**scenario.tags, "sentence": sentence},
+            })  # fmt: skip
+            row = row_of(changed, more)
+            if row is not None:
+                alone = {"id": f"{row.id}/words-{k}", "steps": (), "roles": {}, "label": False, "onset": ""}
+                yield row.model_copy(update=alone)
 
 
 def _word(

@@ -51,7 +51,7 @@ class Step:
     done: str
     """What was done or said, without the result."""
     quoted: tuple[str, ...]
-    """Names and values in quotes and the name of a call, in lower case."""
+    """Names and values in quotes, the name of a call, and the numbers that it is given; in lower case."""
     value: str
     """What counts as one value where different values are counted: the value, else the name, else what was done."""
     number: float | None
@@ -73,8 +73,9 @@ def read_step(text: str) -> Step:
         done = text[: len(text) - len(_ARROW) - len(result)] if result else text
     else:
         call = _CALL.fullmatch(done)
-        quoted = tuple(q.casefold() for q in ((call[1].strip(),) if call else ()) + tuple(quotes(done)))
         value = call[2] if call else done
+        named = (call[1].strip(), *_NUMERAL.findall(value)) if call else ()
+        quoted = tuple(q.casefold() for q in (*named, *quotes(done)))
     shown = done if action is not None or len(result) < SHORT else text
     found = numbers_of(value)
     # in a web action a number within other words is no amount

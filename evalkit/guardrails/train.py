@@ -21,7 +21,7 @@ from evalkit.core.errors import UsageError
 from evalkit.core.types import Model
 from evalkit.guardrails import calibrated, linear
 from evalkit.guardrails.dataset import Row, fingerprint
-from evalkit.guardrails.trained import RECORD, Recipe, Record
+from evalkit.guardrails.trained import RECORD, Guardrail, Recipe, Record
 
 CHECKPOINT = "checkpoint.pt"
 EVERY = 100
@@ -115,8 +115,9 @@ def train(
     if plan.recipe == "encoder":
         if base is None:
             raise UsageError("the recipe encoder starts from a base model")
-        scores, measured = _encoder(fitted, stop, calibrate, plan, base, out, observe)
+        measured = _encoder(fitted, stop, plan, base, out, observe)
         files = (*files, "reader.onnx", "policy.onnx", "match.onnx", "tokenizer.json")
+        scores = at_work(plan, files, out, calibrate)
     platt = by_words if plan.recipe == "linear" else calibrated.fit(scores, labels, [r.weight for r in calibrate])
     probabilities = [platt(s) for s in scores]
     thresholds = {str(rate): calibrated.threshold_at(rate, probabilities, labels) for rate in RATES}
@@ -163,8 +164,16 @@ def batches(rows: Sequence[Row], size: int, order: random.Random) -> list[list[R
     return [[r for name in names[a : a + size] for r in groups[name]] for a in range(0, len(names), size)]
 
 
-def _encoder(fitted: Sequence[Row], stop: Sequence[Row], calibrate: Sequence[Row], plan: Plan, base: Path, out: Path,
-             observe: Observer) -> tuple[list[float], dict[str, Any]]:  # fmt: skip
+def at_work(plan: Plan, files: Sequence[str], out: Path, rows: Sequence[Row]) -> list[float]:
+    """What the written model says of rows before calibration, names included: as it will be asked."""
+    hashes = {name: content.hash_files([out / name]) for name in files}
+    write(Record(name=plan.name, recipe=plan.recipe, threshold=0.5, files=hashes), out)
+    guardrail = Guardrail(out)
+    return [float(guardrail.curve(r.policy, r.steps)[0][-1]) for r in rows]
+
+
+def _encoder(fitted: Sequence[Row], stop: Sequence[Row], plan: Plan, base: Path, out: Path,
+             observe: Observer) -> dict[str, Any]:  # fmt: skip
     from evalkit.guardrails import export, network
     from evalkit.guardrails.trainee import Trainee
 
@@ -176,11 +185,11 @@ def _encoder(fitted: Sequence[Row], stop: Sequence[Row], calibrate: Sequence[Row
     loop = _Loop(trainee, plan, out / CHECKPOINT, fingerprint(fitted))
     loop.run(fitted, random.Random(plan.seed).sample(list(stop), min(QUICK, len(stop))), observe)
     trainee.train(False)
-    scores = [float(curve[-1]) for _, curve, _ in trainee.scores(calibrate)]
-    right = sum((s >= 0.5) == r.label for s, r in zip(scores, calibrate, strict=True))
+    right = sum((float(curve[-1]) >= 0.5) == row.label for row, curve, _ in trainee.scores(stop[: 2 * QUICK]))
     export.export(trainee.body.float(), trainee.understand, trainee.match, trainee.size, out)
     shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
-    return scores, {"rows": len(calibrate), "accuracy": round(right / len(calibrate), 4), "steps": loop.step}
+    looked = min(len(stop), 2 * QUICK)
+    return {"network_rows": looked, "network_accuracy": round(right / max(1, looked), 4), "steps": loop.step}
 
 
 class _Loop:

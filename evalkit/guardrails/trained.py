@@ -20,7 +20,7 @@ from evalkit.core.types import Decision, Evidence, Model, digest
 from evalkit.guardrails import linear, verdict
 from evalkit.guardrails.calibrated import Platt
 from evalkit.guardrails.encoder import Encoder
-from evalkit.guardrails.names import named
+from evalkit.guardrails.names import named, overruled
 from evalkit.guardrails.texts import clauses, read_step
 
 RECORD = "training.json"
@@ -125,27 +125,27 @@ class Guardrail:
         self.stages[found.stage] += 1
         return found
 
+    def curve(self, policy: str, steps: Sequence[str]) -> tuple[Any, Stage]:
+        """(steps + 1,): before calibration, the probability that one policy is broken by each step and by the end."""
+        read = self.encoder.policy(policy)
+        played, stage = (named(read, steps) if self.record.names else None), "names"
+        if played is None:
+            played, stage = self.encoder.played(policy, steps), "encoder"
+            played = overruled(read, steps, played) if self.record.names else played
+        return verdict.curve(read.means, played, [read_step(s) for s in steps]), stage  # type: ignore[return-value]
+
     def _judge(self, policy: str, steps: Sequence[str], ended: bool) -> Judged:
         if self.record.recipe == "linear":
             return self._by_words(policy, steps)
-        read = self.encoder.policy(policy)
-        stage: Stage = "names"
-        played = named(read, steps) if self.record.names else None
-        if played is None:
-            if self.record.sure is not None:
-                quick = self._by_words(policy, steps)
-                if not self.record.sure[0] < quick.probability < self.record.sure[1]:
-                    return quick
-            played, stage = self.encoder.played(policy, steps), "encoder"
-        curve = verdict.curve(read.means, played, [read_step(s) for s in steps])
-        raw = float(curve[-1] if ended else curve[-2])
-        probability = self.record.calibration(raw)
-        onset = None
-        if probability >= self.threshold:
-            onset = next(
-                (i for i, p in enumerate(curve[:-1]) if self.record.calibration(float(p)) >= self.threshold), None
-            )
-        return Judged(probability, onset, stage)
+        if self.record.sure is not None:
+            quick = self._by_words(policy, steps)
+            if not self.record.sure[0] < quick.probability < self.record.sure[1]:
+                return quick
+        curve, stage = self.curve(policy, steps)
+        calibrated = [self.record.calibration(float(p)) for p in curve]
+        probability = calibrated[-1] if ended else calibrated[-2]
+        onset = next((i for i, p in enumerate(calibrated[:-1]) if p >= self.threshold), None)
+        return Judged(probability, onset if probability >= self.threshold else None, stage)
 
     def _by_words(self, policy: str, steps: Sequence[str]) -> Judged:
         return Judged(self.record.linear_calibration(self.linear.score(policy, steps)), None, "linear")

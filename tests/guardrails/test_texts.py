@@ -16,7 +16,7 @@ def test_a_web_action_is_taken_apart() -> None:
 
 def test_a_call_keeps_its_arguments_and_is_told_failed_from_fine() -> None:
     fine = read_step('refund(account="A", amount=300) -> {"ok":true}')
-    assert (fine.number, fine.ok, fine.quoted) == (300.0, True, ("refund", "a"))
+    assert (fine.number, fine.ok, fine.quoted) == (300.0, True, ("refund", "300", "a"))
     assert not read_step('refund(account="A") -> {"error": "no such account"}').ok
     assert not read_step("refund(account=7) -> Error: denied").ok
 
