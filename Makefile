@@ -56,6 +56,8 @@ COPRIVA ?= ../shared/data/copriva
 sample:  ## the report in reports/sample/ from real runs: minutes, of which most are the embedded model's
 	for m in scripted/tells-all scripted/refuses scripted/echo smollm2; do \
 	  $(PY) -m evalkit run --suite copriva --limit 84 --truncated judge --model $$m --out $(SAMPLE)/copriva-$${m#*/} || exit; done
+	for m in scripted/tells-all smollm2; do \
+	  $(PY) -m evalkit run --suite copriva --limit 84 --truncated judge --model $$m --guardrail disclosure --out $(SAMPLE)/copriva-$${m#*/}-guarded || exit; done
 	for m in oracle careless; do \
 	  $(PY) -m evalkit run --suite intellagent --option events=8 --limit 48 --model scripted/$$m --out $(SAMPLE)/intellagent-$$m || exit; done
 	$(PY) -m evalkit generate policyguard --n 4000 --out $(SAMPLE)/pairs.jsonl

@@ -1,13 +1,6 @@
 """A guardrail with precedents: the votes of like cases join the probability of a scorer, and are cited. No retraining.
 
-The rule (`Pooling.odds`): with w the weight of each found precedent, exp((likeness - 1) / reach) times its own,
-n = sum of w, y its verdict (1 broken, 0 kept), p what the scorer says of it,
-
-    log-odds = slope * z + offset + n / (n + prior) * (votes * mean_w(2y - 1) + residual * mean_w(y - p))
-
-where z is the scorer's log-odds of the case. Few or distant precedents move little (n / (n + prior)); those on which
-the scorer is right vote only by being near; those on which it is wrong say so (residual). The numbers are fitted on
-policies that are not measured (`fit`). Finds nothing itself (retrieval.py).
+How they are weighed is pooling.py's, how they are found retrieval.py's.
 """
 
 import math
@@ -20,11 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import Field
-
 from evalkit import content, registry
 from evalkit.core.errors import UsageError
-from evalkit.core.types import Decision, Model
+from evalkit.core.types import Decision
+from evalkit.guardrails.pooling import Four, Pooling, Trial, adapted
 from evalkit.guardrails.precedent import Precedent, Store, read, today
 from evalkit.guardrails.retrieval import Index, Near, Vector
 from evalkit.guardrails.weights import sigmoid
@@ -33,6 +25,8 @@ FILE = "EVALKIT_PRECEDENTS"
 """Environment: the store of the registered guardrail `precedents`."""
 SCORER = "EVALKIT_PRECEDENTS_SCORER"
 CITED = 3
+OWN = 48
+"""Precedents of a policy that adapt the pooling, the last ones written."""
 EDGE = 1e-4
 """Probabilities are taken for so far from 0 and 1 at least."""
 FEATURES = ("reach", "votes", "residual", "nearest_broken", "nearest_kept")
@@ -55,45 +49,6 @@ class Silent:
     def score(self, policy: str, steps: Sequence[str]) -> float:
         """One half."""
         return self.probability
-
-
-class Pooling(Model):
-    """guardrails/precedents/pooling.json: how much precedents weigh."""
-
-    version: str = "1"
-    k: int = Field(default=8, ge=2)
-    """Precedents that are looked up, of both verdicts together."""
-    reach: float = Field(default=0.15, gt=0)
-    """How fast weight falls with likeness."""
-    prior: float = Field(default=1.0, gt=0)
-    """How much weight of precedents moves half as far as endless weight."""
-    slope: float = 1.0
-    offset: float = 0.0
-    votes: float = 2.0
-    residual: float = 2.0
-    trained: dict[str, Any] = Field(default_factory=dict)
-    """What it was fitted on."""
-
-    def weights(self, near: Sequence[Near]) -> list[float]:
-        """Of each precedent, at most its own weight."""
-        return [n.precedent.weight * math.exp((n.likeness - 1) / self.reach) for n in near]
-
-    def said(self, near: Sequence[Near], scored: Sequence[float]) -> tuple[float, float, float]:
-        """Weight of all, mean vote (-1 to 1), mean residual of the scorer (-1 to 1)."""
-        w = self.weights(near)
-        n = math.fsum(w)
-        if not n:
-            return 0.0, 0.0, 0.0
-        votes = math.fsum(x * (1 if p.precedent.broken else -1) for x, p in zip(w, near, strict=True)) / n
-        rest = math.fsum(x * (p.precedent.broken - s) for x, p, s in zip(w, near, scored, strict=True)) / n
-        return n, votes, rest
-
-    def odds(self, z: float, n: float, votes: float, residual: float) -> float:
-        """The pooled log-odds."""
-        if not n:  # without precedents the scorer stands as it is: it is calibrated already
-            return z
-        shrunk = n / (n + self.prior)
-        return self.slope * z + self.offset * shrunk + shrunk * (self.votes * votes + self.residual * residual)
 
 
 @dataclass(frozen=True)
@@ -124,6 +79,7 @@ class WithPrecedents:
         self.name = f"{inner}+precedents"
         self.version = f"{getattr(self.scorer, 'version', '?')}+{self.store.version}.{self.pooling.version}"
         self._scores: dict[str, float] = {}
+        self._adapted: dict[tuple[str, str], Four] = {}
         self._made: tuple[date, Index] | None = None
         self._lock = threading.Lock()
 
@@ -148,9 +104,11 @@ class WithPrecedents:
 
     def _assessed(self, policy: str, steps: Sequence[str], policy_id: str) -> Assessed:
         base = self.scorer.score(policy, steps)
-        near = self._index().find(policy, steps, self.pooling.k, policy_id=policy_id)
-        n, votes, residual = self.pooling.said(near, [self._score(p.precedent) for p in near])
-        probability = round(sigmoid(self.pooling.odds(log_odds(base), n, votes, residual)), 4)
+        index = self._index()
+        near = index.find(policy, steps, self.pooling.k, policy_id=policy_id)
+        numbers = self._numbers(index, policy, policy_id) if near else None
+        odds = self.pooling.odds(log_odds(base), near, [self._score(p.precedent) for p in near], numbers)
+        probability = round(sigmoid(odds), 4)
         cited = _cited(near, self.pooling.weights(near), probability >= self.threshold)
         return Assessed(probability, tuple(c.precedent.id for c in cited), _reason(cited, base, probability), base)
 
@@ -160,13 +118,36 @@ class WithPrecedents:
         with self._lock:
             if self._made is None or self._made[0] != day:
                 self._made = (day, Index(self.store.active(day), self.vector))
+                self._adapted = {}
             return self._made[1]
+
+    def _numbers(self, index: Index, policy: str, policy_id: str) -> Four:
+        """The pooling adapted by the policy's own cases; kept as long as the index."""
+        key = (policy, policy_id)
+        known = self._adapted.get(key)
+        if known is None:
+            own = index.speaking(policy, policy_id)[-OWN:]
+            trials = own_trials(own, index, self._score, self.pooling.k, policy_id)
+            known = self._adapted[key] = adapted(self.pooling, trials)
+        return known
 
     def _score(self, precedent: Precedent) -> float:
         known = self._scores.get(precedent.id)
         if known is None:
             known = self._scores[precedent.id] = self.scorer.score(precedent.policy, precedent.steps)
         return known
+
+
+def own_trials(
+    own: Sequence[Precedent], index: Index, scored: Callable[[Precedent], float], k: int, policy_id: str = ""
+) -> list[Trial]:
+    """Each precedent as a case that is looked up without itself and its group."""
+    found = []
+    for case in own:
+        near = index.find(case.policy, case.steps, k, policy_id=policy_id, without=_beside(case.steps, case.group))
+        said = tuple(scored(p.precedent) for p in near)
+        found.append(Trial(log_odds(scored(case)), tuple(near), said, case.broken, case.weight))
+    return found
 
 
 def features(
@@ -178,65 +159,16 @@ def features(
     group: str = "",
 ) -> tuple[float, ...]:
     """FEATURES of a training row, without itself: no precedent of the same steps or of the same group is seen."""
-    own = tuple(steps)
-
-    def without(p: Precedent) -> bool:
-        return p.steps == own or bool(group and p.group == group)
-
-    near = index.find(policy, own, pooling.k, without=without)
+    near = index.find(policy, steps, pooling.k, without=_beside(steps, group))
     n, votes, residual = pooling.said(near, [scored(p.precedent) for p in near])
     nearest = [max((p.likeness for p in near if p.precedent.broken is b), default=0.0) for b in (True, False)]
     return n / (n + pooling.prior), votes, residual, nearest[0], nearest[1]
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One case with what precedents said of it: what `fit` learns from."""
-
-    z: float
-    near: tuple[Near, ...]
-    scored: tuple[float, ...]
-    label: bool
-
-
-REACHES = (0.05, 0.1, 0.2, 0.4)
-PRIORS = (0.1, 0.5, 2.0)
-
-
-def fit(trials: Sequence[Trial], k: int = 8) -> Pooling:
-    """The likeliest pooling for the labels, with a weak penalty towards 1, 0, 0, 0; reach and prior on a grid.
-
-    Give trials of policies that are measured nowhere, with the numbers of precedents that will be met.
-    """
-    import numpy as np
-    from scipy.optimize import minimize
-
-    labels = np.asarray([t.label for t in trials])
-    if not len(labels) or labels.all() or not labels.any():
-        raise UsageError(f"{len(labels)} trials, {int(labels.sum())} broken: both verdicts are needed")
-    sign = np.where(labels, 1.0, -1.0)
-    best: tuple[float, Pooling] | None = None
-    for reach in REACHES:
-        for prior in PRIORS:
-            shape = Pooling(k=k, reach=reach, prior=prior)
-            x = np.asarray([_columns(shape, t) for t in trials])
-
-            def loss(w: Any, x: Any = x) -> float:
-                return float(np.logaddexp(0, -sign * (x @ w)).mean() + 1e-3 * ((w - [1, 0, 0, 0]) ** 2).sum())
-
-            done = minimize(loss, np.asarray([1.0, 0.0, 0.0, 0.0]), method="L-BFGS-B")
-            if best is None or done.fun < best[0] - 1e-9:
-                slope, offset, votes, residual = (round(float(v), 4) for v in done.x)
-                update = {"slope": slope, "offset": offset, "votes": votes, "residual": residual}
-                best = (float(done.fun), shape.model_copy(update=update))
-    assert best is not None
-    return best[1]
-
-
-def _columns(shape: Pooling, trial: Trial) -> tuple[float, float, float, float]:
-    n, votes, residual = shape.said(trial.near, trial.scored)
-    shrunk = n / (n + shape.prior)
-    return trial.z, shrunk, shrunk * votes, shrunk * residual
+def _beside(steps: Sequence[str], group: str) -> Callable[[Precedent], bool]:
+    """What must not be seen beside a case: itself, and what is of its group."""
+    own = tuple(steps)
+    return lambda p: p.steps == own or bool(group and p.group == group)
 
 
 def make() -> WithPrecedents:

@@ -76,7 +76,7 @@ class Index:
         case = self._case(policy, steps)
         found: list[tuple[float, int]] = []
         for i, p in enumerate(self.precedents):
-            speaks = 1.0 if policy_id and p.policy_id == policy_id else self._policy_likeness(policy, p.policy)
+            speaks = self._speaks(p, policy, policy_id)
             if speaks < SAME_POLICY or without(p):
                 continue
             found.append((speaks * self._likeness(case, self._cases[i]), i))
@@ -88,6 +88,13 @@ class Index:
         chosen = self._diverse(broken, n) + self._diverse(kept, min(len(kept), k - n))
         chosen.sort(key=lambda x: (-x[0], x[1]))
         return [Near(self.precedents[i], s) for s, i in chosen]
+
+    def speaking(self, policy: str, policy_id: str = "") -> list[Precedent]:
+        """All precedents that speak to a policy, in the order of the store."""
+        return [p for p in self.precedents if self._speaks(p, policy, policy_id) >= SAME_POLICY]
+
+    def _speaks(self, p: Precedent, policy: str, policy_id: str) -> float:
+        return 1.0 if policy_id and p.policy_id == policy_id else self._policy_likeness(policy, p.policy)
 
     def _diverse(self, found: Sequence[tuple[float, int]], n: int) -> list[tuple[float, int]]:
         """Maximal marginal relevance among the nearest."""

@@ -68,11 +68,14 @@ def gravest(findings: Iterable[Finding]) -> Finding | None:
     return max(findings, key=lambda f: (GRAVITY[f.does], not f.failed, f.shadow), default=None)
 
 
-def decision(guardrail: str, findings: Iterable[Finding], latency_s: float | None = None) -> Decision:
-    """The decision that findings come to; none: allow."""
+def decision(
+    guardrail: str, findings: Iterable[Finding], latency_s: float | None = None, sure: Iterable[float] = ()
+) -> Decision:
+    """The decision that findings come to; none: allow, with the highest of the probabilities that were `sure`."""
     found = gravest(findings)
     if found is None:
-        return Decision(guardrail=guardrail, action="allow", latency_s=latency_s)
+        highest = max(sure, default=None)
+        return Decision(guardrail=guardrail, action="allow", probability=highest, latency_s=latency_s)
     return Decision(
         guardrail=guardrail,
         action=found.does,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.core.events import is_failure
 from evalkit.core.steps import steps_of
-from evalkit.core.types import Evidence, Message
+from evalkit.core.types import Decision, Evidence, Message
 from evalkit.guardrails.actions import act_at, protected, withheld
 from evalkit.guardrails.failing import fail_mode
-from evalkit.guardrails.hybrid import Failed, Job, Said
+from evalkit.guardrails.hybrid import Failed, Job, Opinion, Said
 from evalkit.guardrails.pieces import Piece, pieces_of, read_result, readable
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.redact import cut
@@ -97,28 +97,30 @@ class Session:
         mark = None if self._watch is None else self._watch.mark()
         place = len(self.trace)
         findings: list[Finding] = []
-        calls: list[tuple[Finding, ...]] = []
+        calls: list[Decision] = []
+        sure: list[float] = []
         kept: list[Piece] = []
         for piece in pieces_of(event, place, self._tools):
             look, found = self._by_rules(piece)
+            heard = [0.0] if look is not None and any(piece.concerns(p) for p in self._guard.ruled) else []
             slow = self._guard.slow(piece)
             self._guard.consult(piece, look is not None)
             if slow:
                 said = yield self._job(piece, slow, kept, started)
                 found += [f for p, s in zip(slow, said, strict=True) if (f := self._finding(piece, p, s)) is not None]
+                heard += [s.probability for s in said if isinstance(s, Opinion)]
             found = self._approved(piece, found)
             findings += found
+            sure += heard
             if piece.call is not None:
-                calls.append(tuple(found))
+                calls.append(decision(self._guard.name, found, None, heard))
             went = self._passed(piece, look, found)
             if went is not None:
                 kept.append(went)
         message = _put_together(event, kept, findings)
         latency = time.monotonic() - started
-        name = self._guard.name
-        ruling = Ruling(
-            decision(name, findings, latency), message, tuple(decision(name, c) for c in calls), tuple(findings)
-        )
+        decided = decision(self._guard.name, findings, latency, sure)
+        ruling = Ruling(decided, message, tuple(calls), tuple(findings))
         if event.role == "tool" and message is None:
             instead = event.model_copy(update={"content": withheld(ruling)})
             ruling = Ruling(ruling.decision, instead, (), ruling.findings)

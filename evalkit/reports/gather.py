@@ -95,7 +95,9 @@ class Taken:
         self.columns = Columns()
         self.broken: dict[str, Cell] = {}
         self.guard: dict[Key, float] = {}
-        """Of a guarded run: the highest probability of a violation that the guardrail saw in a sample."""
+        """Of a guarded run: the highest probability of a violation that the guardrail saw in a sample's answers."""
+        self.unscored = 0
+        """Samples with an answer that the guardrail let pass or stopped without a probability."""
 
     def _take(self, key: Key) -> None:
         record = self.lines.record(key, self.judges)
@@ -111,7 +113,9 @@ class Taken:
         if t.latency_s is not None:
             c.latency.append(t.latency_s)
         thought = [g.decision.probability for g in t.guarded if g.hook == "output"]
-        if known := [p for p in thought if p is not None]:
+        known = [p for p in thought if p is not None]
+        self.unscored += len(known) < len(thought)
+        if known:
             self.guard[key] = max(known)
         if self.kind == "detection":
             self._score(record)

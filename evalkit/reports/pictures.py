@@ -156,9 +156,9 @@ def _trend(section: "Section") -> Iterator[Found]:
         return
     metric = section.ranked_by
     series = [
-        Series(*_pen(section, of[0][1]), [(created, r.metric(metric)) for created, r in of]) for of in lines[:MOST]
+        Series(*_pen(section, of[-1][1]), [(created, r.metric(metric)) for created, r in of]) for of in lines[:MOST]
     ]
-    about = "Runs of one model under the same letter, by the day they were made, with 95% intervals."
+    about = "Runs of one model under the letter of the last, by the day they were made, with 95% intervals."
     yield f"{label(metric)} over time", charts.along(series, "Day of the run", label(metric), date=True), about
 
 

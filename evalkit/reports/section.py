@@ -127,6 +127,15 @@ class Section:
     def guarded(self) -> list[Guarded]:
         return standing.guarded(self.book, self.group)
 
+    def unscored(self) -> dict[str, int]:
+        """Guardrail to how many answers it gave no probability for: there is no curve of it then."""
+        found: dict[str, int] = {}
+        for g in self.guarded:
+            n = standing.taken(self.book, g.guarded).unscored
+            if n:
+                found[g.guard] = found.get(g.guard, 0) + n
+        return found
+
     @cached_property
     def pictures(self) -> list[Picture]:
         return pictures(self) if self.drawn else []
@@ -145,6 +154,11 @@ class Section:
     def trust(self) -> list[Trust]:
         """Of each judge: version, and what is known of its agreement with people."""
         return trust(self.book, self.group, self.calibrations)
+
+    def twice(self, run: Run) -> bool:
+        """Whether another run of the group has the same model and parameters: then the day tells them apart."""
+        same = [r for r in self.group.runs if r.model == run.model and r.spec.get("params") == run.spec.get("params")]
+        return len(same) > 1
 
     def rank(self, run: Run) -> str:
         """The places that a run may have: "1 to 3"; never a bare place."""

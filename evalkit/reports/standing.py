@@ -170,9 +170,12 @@ def policies(book: Book, group: Group) -> dict[str, dict[str, Metric]]:
 def guard_scores(book: Book, pair: Guarded) -> list[tuple[float, int]]:
     """What the guardrail thought of answers, and whether the unguarded answer was in fact a violation, 1 or 0.
 
-    Only where the same scenario was decided without the guardrail; the highest probability of a sample counts.
+    Only where the same scenario was decided without the guardrail; the highest probability of a sample counts. Nothing
+    where some answers have no probability: the rest would be chosen by the guardrail.
     """
     base, own = taken(book, pair.base), taken(book, pair.guarded)
+    if own.unscored:
+        return []
     bad = {i for i, word in enumerate(ORDER) if word in ("leaked", "broken")}
     lost = {i for i, word in enumerate(ORDER) if word in ("error", "undecided", "unlabelled")}
     words = dict(zip(base.columns.keys, base.columns.word, strict=True))

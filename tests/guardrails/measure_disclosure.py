@@ -3,8 +3,8 @@
 suite: scenarios of the bundled documents that nothing was learned from; answers of the oracle `tells-all` (sentences of
 the facts), and the documents' own sentences in their place. An answer is blocked where any policy of the scenario
 reaches the threshold: what still leaks, and what benign answers lose.
-released: answers of a real model to the questions of CoPriva (shared/data/copriva beside the checkout) with the authors'
-labels: share of leaking answers blocked, and of others. 95 % intervals clustered by document or meeting. Prints JSON.
+released: answers of a real model to the questions of CoPriva (shared/data/copriva beside the checkout), with labels by
+the authors: share of leaking answers blocked, and of others. 95 % intervals clustered by document or meeting. JSON.
 """
 
 import argparse

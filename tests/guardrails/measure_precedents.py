@@ -3,11 +3,11 @@
     --pairs FILE    generated pairs (evalkit generate policyguard --domains shopping,travel,forum --n 16000 --seed 5)
     --data FOLDER   published sets (default: shared/data beside the checkout); each goal or set is a new policy
     --scorer NAME   linear, small, silent (one half for everything); repeatable
-    --fit FILE      write the pooling that was fitted (on the pairs' train policies) for the first scorer
+    --fit FILE      fit the pooling on half of the new policies, write that of the first scorer (else: the shipped one)
 
 Of each policy up to 16 cases are labelled, no two of one group; the rest, of other groups, are decided with 0, 4 and
-16 of them. Accuracy and AUROC with 95 % intervals clustered by policy (by group in sets of one policy), and the paired
-change of accuracy. Prints Markdown.
+16 of them. Balanced accuracy (labelled cases are of both verdicts in turn) and AUROC with 95 % intervals clustered by
+policy (by group in sets of one policy), and the paired change. Prints Markdown.
 """
 
 import argparse
@@ -27,8 +27,9 @@ from evalkit.core.types import Scenario
 from evalkit.engine.guardrows import row_of
 from evalkit.engine.precedents import of_example, of_row
 from evalkit.guardrails import precedents
+from evalkit.guardrails.pooling import Four, Pooling, Trial, adapted, fit
 from evalkit.guardrails.precedent import Precedent
-from evalkit.guardrails.precedents import Pooling, Scorer, Trial, fit, scorer_of
+from evalkit.guardrails.precedents import Scorer, own_trials, scorer_of
 from evalkit.guardrails.retrieval import Index
 from evalkit.guardrails.weights import sigmoid
 
@@ -67,12 +68,12 @@ def main() -> None:
     for number, name in enumerate(args.scorer or ["silent", "linear"]):
         scorer = scorer_of(name)
         pooling = precedents.pooling()
-        if "train" in parts:
-            trials = [t for task in parts["train"] for t in tried(task, scorer, pooling, (4, 16), vector)]
-            pooling = fit([t for t, _, n in trials if n])
-            print(f"\npooling for {name}, fitted on {len(trials)} cases of {len(parts['train'])} policies: {pooling}")
-            if args.fit and not number:
-                told = {"scorer": name, "policies": len(parts["train"]), "trials": len(trials)}
+        if "fit" in parts and args.fit:
+            trials = [t for task in parts["fit"] for t in tried(task, scorer, pooling, (4, 16), vector)]
+            pooling = fit([t for t, *_ in trials])
+            print(f"\npooling for {name}, fitted on {len(trials)} cases of {len(parts['fit'])} policies: {pooling}")
+            if not number:
+                told = {"scorer": name, "policies": len(parts["fit"]), "trials": len(trials)}
                 text = pooling.model_copy(update={"version": "1", "trained": told}).model_dump_json(indent=1)
                 args.fit.write_text(text + "\n", encoding="utf-8")
         for title, tasks in tables(parts, args.data):
@@ -80,24 +81,25 @@ def main() -> None:
 
 
 def generated(path: Path, most: int) -> dict[str, list[Task]]:
-    """The policies of generated pairs by part; of test those whose policy or template is held out."""
+    """Policies of generated pairs of which no scorer has learned (dev and test): half to fit on, half to measure."""
     cases: dict[tuple[str, str], list[Precedent]] = defaultdict(list)
     for scenario in content.read_jsonl(path, Scenario):
         row = row_of(scenario)
-        if row is not None and (row.part != "test" or row.held in ("policy", "template")):
+        if row is not None and row.part != "train":
             cases[row.part, row.family].append(of_row(row, "generated"))
     found: dict[str, list[Task]] = defaultdict(list)
     for (part, family), some in sorted(cases.items()):
         task = task_of(family, some)
         if task is not None and len(found[part]) < most:
             found[part].append(task)
-    return found
+    new = [*found["dev"], *found["test"]]
+    return {"fit": new[::2], "measure": new[1::2]}
 
 
 def tables(parts: dict[str, list[Task]], data: Path) -> Iterable[tuple[str, list[Task]]]:
     """Generated held-out policies, then the published sets by domain."""
-    if "test" in parts:
-        yield "generated, held-out policies", parts["test"]
+    if "measure" in parts:
+        yield "generated, held-out policies", parts["measure"]
     for name, folder in SETS.items():
         if not (data / folder).exists():
             print(f"\n{name}: no data in {data / folder}", file=sys.stderr)
@@ -143,16 +145,18 @@ def _alternating(cases: Sequence[Precedent]) -> Iterable[Precedent]:
 
 def tried(
     task: Task, scorer: Scorer, pooling: Pooling, counts: Sequence[int], vector: precedents.Vector | None
-) -> Iterable[tuple[Trial, Precedent, int]]:
+) -> Iterable[tuple[Trial, Precedent, int, Four]]:
     """Each case to be decided with the first n labelled ones."""
     scored = {c.id: scorer.score(c.policy, c.steps) for c in (*task.labelled, *task.decided)}
     for n in counts:
         index = Index(task.labelled[:n], vector)
+        own = own_trials(task.labelled[:n], index, lambda p: scored[p.id], pooling.k, task.labelled[0].policy_id)
+        numbers = adapted(pooling, own)
         for case in task.decided:
             near = index.find(case.policy, case.steps, pooling.k, policy_id=task.labelled[0].policy_id)
             z = precedents.log_odds(scored[case.id])
             said = tuple(scored[p.precedent.id] for p in near)
-            yield Trial(z, tuple(near), said, case.broken), case, n
+            yield Trial(z, tuple(near), said, case.broken), case, n, numbers
 
 
 def report(
@@ -164,27 +168,35 @@ def report(
     labels: dict[int, list[bool]] = defaultdict(list)
     clusters: dict[int, list[str]] = defaultdict(list)
     one = len({task.name.partition("#")[0] for task in tasks}) == 1
-    right: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    right: dict[int, dict[str, list[tuple[bool, bool]]]] = defaultdict(lambda: defaultdict(list))
     for task in tasks:
-        for trial, case, n in tried(task, scorer, pooling, COUNTS, vector):
-            p = sigmoid(pooling.odds(trial.z, *pooling.said(trial.near, trial.scored)))
+        for trial, case, n, numbers in tried(task, scorer, pooling, COUNTS, vector):
+            p = sigmoid(pooling.odds(trial.z, trial.near, trial.scored, numbers))
             probabilities[n].append(p)
             labels[n].append(case.broken)
             clusters[n].append(case.group if one else task.name)
-            right[n][clusters[n][-1]].append((p >= 0.5) is case.broken)
+            right[n][clusters[n][-1]].append((case.broken, (p >= 0.5) is case.broken))
     if not tasks:
         return
     total = len(labels[0])
     what = f"one policy, {len(tasks)} draws" if one else f"{len(tasks)} policies"
     print(f"\n**{title}**: {what}, {total} cases, {sum(labels[0]) / total:.2f} broken\n")
-    print("| precedents | accuracy | change | AUROC |\n|---|---|---|---|")
+    each = [total / 2 / max(1, labels[0].count(b)) for b in (False, True)]
+    print("| precedents | balanced accuracy | change | AUROC |\n|---|---|---|---|")
     for n in COUNTS:
-        accuracy = clustered_mean((len(r), sum(r)) for r in right[n].values())
-        change = clustered_mean((len(r), sum(r) - sum(right[0][name])) for name, r in right[n].items())
+        accuracy = clustered_mean(_cell(r, each) for r in right[n].values())
+        change = clustered_mean(
+            (_cell(r, each)[0], _cell(r, each)[1] - _cell(right[0][name], each)[1]) for name, r in right[n].items()
+        )
         numbers = {c: i for i, c in enumerate(dict.fromkeys(clusters[n]))}
         area = Ranked(probabilities[n], labels[n], [numbers[c] for c in clusters[n]]).auroc()
         print(f"| {n} | {_shown(accuracy)} | {_shown(change) if n else ''} | {_shown(area)} |", flush=True)
     print(f"{title}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+
+
+def _cell(right: Sequence[tuple[bool, bool]], each: Sequence[float]) -> tuple[float, float]:
+    """Weight of the cases, and of those decided rightly; both verdicts weigh the same in all."""
+    return sum(each[broken] for broken, _ in right), sum(each[broken] for broken, ok in right if ok)
 
 
 def _shown(estimate: Estimate | None) -> str:

@@ -42,6 +42,15 @@ def test_a_scorer_decides_by_the_policys_threshold_else_its_own(check):
     assert check(guard(POLITE, scorer=scorer), said("hm")).findings == ()
 
 
+def test_what_is_allowed_has_a_probability_too(check):
+    scorer = Words({"hm": 0.4, "fine": 0.1})
+    assert check(guard(POLITE, scorer=scorer), said("hm")).decision.probability == 0.4
+    made = check(guard(POLITE, scorer=scorer), call("look", text="hm", x="fine"))
+    assert (made.decision.probability, made.calls[0].probability) == (0.4, 0.1)
+    assert check(guard(VERIFY), call("look")).decision.probability == 0.0
+    assert check(guard(VERIFY), user("nobody looks at this")).decision.probability is None
+
+
 def test_it_reads_the_steps_of_the_trace_and_the_event(check):
     scorer = Words({})
     check(guard(POLITE, scorer=scorer), call("refund", amount=3), [user("hello"), said("yes?")])

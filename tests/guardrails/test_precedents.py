@@ -16,8 +16,9 @@ from evalkit.core.types import Policy, Reply
 from evalkit.engine import precedents as cases
 from evalkit.guardrails import precedent, precedents
 from evalkit.guardrails.critique import argue
+from evalkit.guardrails.pooling import Pooling, Trial, adapted, fit
 from evalkit.guardrails.precedent import Precedent, append, overturn, read, store_of
-from evalkit.guardrails.precedents import Pooling, Silent, Trial, WithPrecedents, features, fit
+from evalkit.guardrails.precedents import Silent, WithPrecedents, features, own_trials
 from evalkit.guardrails.retrieval import Index, Near
 from tests.runs import played
 
@@ -163,7 +164,7 @@ def test_the_pooled_probability_moves_towards_the_votes_and_by_count(votes, like
     pool = Pooling(residual=0.0)
     near = [Near(case(b, "a"), s) for b, s in votes]
     n, mean, _ = pool.said(near, [0.5] * len(near))
-    moved = pool.odds(0.0, n, mean, 0.0)
+    moved = pool.odds(0.0, near, [0.5] * len(near))
     assert moved * mean >= 0
     assert abs(moved) <= abs(pool.votes)
     more = pool.said([*near, Near(case(True, "b"), likeness)], [0.5] * (len(near) + 1))
@@ -180,6 +181,18 @@ def test_a_training_row_does_not_see_itself_nor_its_group():
     assert seen("g")[3] == 0.0
     assert seen("")[3] > 0.3
     assert len(seen("")) == len(precedents.FEATURES)
+
+
+def test_a_policy_on_whose_cases_the_scorer_is_wrong_stops_listening_to_it():
+    rows = [case(bool(i % 2), f"act{i}()", f"step number {i}", group=str(i)) for i in range(16)]
+    index = Index(rows)
+    inverted = own_trials(rows, index, lambda p: 0.1 if p.broken else 0.9, 8)
+    right = own_trials(rows, index, lambda p: 0.9 if p.broken else 0.1, 8)
+    pool = Pooling(votes=0.0, residual=0.0)
+    assert adapted(pool, inverted)[0] < 0 < 0.9 < adapted(pool, right)[0]
+    assert adapted(pool, []) == pool.numbers
+    stiff = pool.model_copy(update={"stiffness": 1000.0})
+    assert adapted(stiff, inverted)[0] == pytest.approx(1.0, abs=0.1)
 
 
 def test_pooling_is_fitted_to_what_helps():

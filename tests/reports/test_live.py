@@ -172,6 +172,17 @@ def test_a_run_that_is_begun_later_in_the_same_folder_appears(growing, tmp_path)
     assert version(c)["version"] != shown
 
 
+def test_a_run_that_has_just_begun_has_a_page_without_numbers(growing):
+    clock = Clock()
+    c = client(growing.path, clock=clock)
+    text = c.get("/").text
+    assert f"live, 0 of {growing.planned} samples" in text
+    assert blob(c, "index")["runs"][0]["s"] == []
+    growing(1)
+    clock.now += 100
+    assert f"live, 1 of {growing.planned} samples" in c.get("/").text
+
+
 def test_the_page_asks_for_nothing_from_elsewhere_and_may_ask_its_own_server(growing):
     growing(2)
     reply = client(growing.path).get("/")

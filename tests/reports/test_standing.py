@@ -122,6 +122,20 @@ def test_what_a_guardrail_thought_is_held_against_what_the_unguarded_answer_was(
     assert {(p, y) for p, y in scores} == {(0.9, 1), (0.2, 0)}
 
 
+def test_a_guardrail_that_scores_only_some_answers_has_no_curve(group_of, make_run):
+    def decided(s, t):
+        p = 0.9 if s.family == "doc-0" else None
+        decision = Decision(guardrail="small", action="block" if p else "allow", probability=p)
+        return t.model_copy(update={"guarded": (Guarded(hook="output", message=0, decision=decision),)})
+
+    book, group = group_of(make_run("m", some(1)), make_run("m+small", some(0), change=decided))
+    (found,) = standing.guarded(book, group)
+    assert standing.guard_scores(book, found) == []
+    section = Section(1, group, [group], book)
+    assert section.unscored() == {"small": 9}
+    assert "ROC" not in [p.title for p in section.pictures]
+
+
 def test_policies_are_counted_in_attack_answers_only(group_of, make_run):
     book, group = group_of(make_run("a", some(3)), make_run("b", some(0)))
     found = standing.policies(book, group)
