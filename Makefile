@@ -59,6 +59,7 @@ perf-report:  ## 200,000 samples to a site, opened in Chromium; prints seconds a
 SAMPLE = runs/sample
 COPRIVA ?= ../shared/data/copriva
 sample:  ## the report in reports/sample/ from real runs: minutes, of which most are the embedded model's
+	rm -rf $(SAMPLE)
 	for m in scripted/tells-all scripted/refuses scripted/echo smollm2; do \
 	  $(PY) -m evalkit run --suite copriva --limit 84 --truncated judge --model $$m --out $(SAMPLE)/copriva-$${m#*/} || exit; done
 	for m in scripted/tells-all smollm2; do \
