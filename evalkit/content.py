@@ -18,7 +18,7 @@ from evalkit.core.errors import ContentError
 
 KINDS = ("benchmarks", "judges", "guardrails", "reports")
 _PACKAGE = Path(__file__).resolve().parent
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 M = TypeVar("M", bound=BaseModel)
 _MARK = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark."""
@@ -176,6 +176,20 @@ def _line(node: Any, loc: Sequence[int | str]) -> int | None:
 
 
 _ODD_BREAKS = frozenset("\x85\u2028\u2029\ufeff\r")
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """A name twice in one mapping is an error: the first would be dropped without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

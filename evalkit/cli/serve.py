@@ -130,6 +130,8 @@ def serving(
     for path in through or []:
         if not path.startswith("/v1/") or path.startswith("/v1/chat/"):
             raise UsageError(f"--through {path}: a path under /v1 that is not guarded, for example /v1/embeddings")
+    if os.environ.get(APPROVAL_KEY) and os.environ.get(APPROVAL_KEY) == os.environ.get(SERVE_KEY):
+        raise UsageError(f"{APPROVAL_KEY} is the key of the clients ({SERVE_KEY}), who may not approve their own calls")
     return Serving(
         key=os.environ.get(SERVE_KEY) or None,
         approval_key=os.environ.get(APPROVAL_KEY) or None,

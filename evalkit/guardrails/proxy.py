@@ -229,11 +229,9 @@ class Proxy:
             return _refusal(Refused(503, "the guard failed, and unchecked nothing is answered", "guardrail_failed"))
 
     def _headers(self, request: Request) -> dict[str, str]:
-        """What may go on to the model's server: not the key of the proxy itself."""
-        headers = dict(request.headers)
-        if self.serving.key is not None and _bearer(headers) == self.serving.key:
-            del headers["authorization"]
-        return headers
+        """What may go on to the model's server: not the proxy's own keys, wherever they stand."""
+        own = [k for k in (self.serving.key, self.serving.approval_key) if k is not None]
+        return {name: value for name, value in request.headers.items() if not any(k in value for k in own)}
 
 
 class _Endpoint:
