@@ -333,7 +333,7 @@ def _json(document: Any, headers: dict[str, str] | None = None) -> Response:
 
 def _marks(decisions: tuple[Decision, ...]) -> dict[str, str]:
     """What was done, in headers, for those who read no bodies."""
-    found = max(decisions, key=lambda d: GRAVITY[d.action], default=None)
+    found = max(decisions, key=lambda d: (GRAVITY[d.action], d.failed), default=None)
     if found is None or (found.action == "allow" and not found.failed):
         return {}
     marks = {"x-evalkit-action": found.action, "x-evalkit-failed": str(found.failed).lower()}

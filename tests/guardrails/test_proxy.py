@@ -6,7 +6,9 @@ import json
 import aiohttp
 import pytest
 
+from evalkit.guardrails import chatwire
 from evalkit.guardrails.decisionlog import DecisionLog
+from evalkit.guardrails.inputs import AT_A_TIME, Inputs
 from evalkit.guardrails.metrics import Metrics
 from evalkit.guardrails.policyset import GuardPolicy, Settings
 from evalkit.guardrails.proxy import Serving
@@ -171,6 +173,33 @@ async def test_blocked_by_failure_is_told_apart_and_an_open_failure_is_marked():
         status, headers, data = await post(url, messages=asks("hi"))
     assert (status, data["choices"][0]["message"]["content"]) == (200, "x")
     assert data["evalkit"]["failed"] is True
+
+
+async def test_a_question_that_nobody_could_check_is_marked_where_it_goes_on():
+    policy = POLITE.model_copy(update={"hooks": ("input",)})
+    async with served(guard(policy, scorer=Raises()), Model(completion("Hello."))) as url:
+        status, headers, data = await post(url, messages=asks("hi"))
+    assert (status, data["choices"][0]["message"]["content"]) == (200, "Hello.")
+    assert (headers["x-evalkit-action"], headers["x-evalkit-failed"]) == ("allow", "true")
+    assert headers["x-evalkit-policy"] == "polite"
+
+
+async def test_a_request_of_many_messages_does_not_hold_up_the_others():
+    turns = 0
+    done = asyncio.Event()
+
+    async def others():
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    ask = chatwire.read(json.dumps({"model": "m", "messages": asks(*["hi"] * 2000)}).encode())
+    await Inputs(guard(MAGIC)).open(ask)
+    done.set()
+    await waiting
+    assert turns >= 2000 // AT_A_TIME - 1
 
 
 async def test_in_shadow_nothing_is_held_up():
