@@ -153,6 +153,11 @@ def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
         (["--upstream", "ftp://x"], "is not the address of a server"),
         (["--upstream", "http://me:key@x"], "no credentials in the address"),
         (["--through", "/v1/chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/{all:path}"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/../v1/chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1//chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/Chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/"], "a path under /v1 that is not guarded"),
         (["--host", "256.0.0.1", "--port", "1"], "cannot listen on 256.0.0.1:1"),
     ],
 )
