@@ -59,6 +59,8 @@ def test_a_file_says_what_each_policy_is_and_how_it_is_guarded(tmp_path):
             r"policies\.yaml: policy 'own-orders': its rule can not be broken at tool_call.*write hooks: \[input\]",
         ),
         ("threshold: 0.7", "text: Again.", r"policies\.yaml:11: not YAML: 'text' twice"),
+        ("threshold: 0.7", "treshold: 0.7", r"policies\.yaml:11: policies\.1\.treshold: .*did you mean 'threshold'\?"),
+        ("reads:", "read:", r"policies\.yaml:1: guard\.read: .*did you mean 'reads'\?"),
         ("budget_ms: 500", "budget: 500", r"policies\.yaml:1: guard\.budget"),
     ],
 )
