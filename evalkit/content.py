@@ -4,11 +4,12 @@ Content is searched in the folders named by `--content DIR` (and `$EVALKIT_CONTE
 installed wheel, then in the source checkout.
 """
 
+import difflib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 import yaml
@@ -18,7 +19,7 @@ from evalkit.core.errors import ContentError
 
 KINDS = ("benchmarks", "judges", "guardrails", "reports")
 _PACKAGE = Path(__file__).resolve().parent
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 M = TypeVar("M", bound=BaseModel)
 _MARK = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark."""
@@ -80,7 +81,7 @@ def load_yaml(path: Path, model: type[M]) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as e:
-        raise ContentError(_explain(path, text, e)) from e
+        raise ContentError(_explain(path, text, e, model)) from e
 
 
 def dump_yaml(value: Any) -> str:
@@ -130,13 +131,13 @@ def hash_files(paths: Iterable[Path]) -> str:
     return h.hexdigest()[:12]
 
 
-def _explain(path: Path, text: str, error: ValidationError) -> str:
+def _explain(path: Path, text: str, error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
     node = yaml.compose(text, Loader=_Loader)
     for problem in _own(error)[:5]:
         field = ".".join(str(p) for p in problem["loc"]) or "the document"
         line = _line(node, problem["loc"])
-        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}{_hint(problem)}")
+        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}{_hint(problem, model)}")
     more = len(_own(error)) - len(lines)
     return "\n".join(lines) + (f"\n(and {more} more)" if more > 0 else "")
 
@@ -148,12 +149,26 @@ def _own(error: ValidationError) -> list[Any]:
     return [e for e in found if not (e["type"] == "too_short" and any(_inside(p, e["loc"]) for p in places))] or found
 
 
-def _hint(problem: Any) -> str:
-    """What a bare yes or no comes to in YAML surprises everybody once."""
+def _hint(problem: Any, model: type[BaseModel]) -> str:
+    """The name that may be meant; and what a bare yes or no comes to in YAML, which surprises everybody once."""
+    if problem["type"] == "extra_forbidden":
+        *way, name = problem["loc"]
+        near = difflib.get_close_matches(str(name), _names(model, way), n=1)
+        return f" (did you mean {near[0]!r}?)" if near else ""
     type_, given = problem["type"], problem["input"]
     if type_ == "invalid_key" or (type_ == "string_type" and isinstance(given, bool)):
         return ' (in YAML yes, no, on, off and true are no text: put it in quotes, "yes")'
     return ""
+
+
+def _names(model: Any, way: Sequence[int | str]) -> list[str]:
+    """The fields of the record at the end of `way`; none where the way is not one through records and lists."""
+    for part in way:
+        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[part].annotation if part in model.model_fields else None
+        while get_args(model):
+            model = next((a for a in get_args(model) if a is not type(None) and a is not Ellipsis), None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
 def _inside(place: tuple[Any, ...], outer: Any) -> bool:
@@ -176,6 +191,20 @@ def _line(node: Any, loc: Sequence[int | str]) -> int | None:
 
 
 _ODD_BREAKS = frozenset("\x85\u2028\u2029\ufeff\r")
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """A name twice in one mapping is an error: the first would be dropped without a word."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):

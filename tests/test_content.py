@@ -42,6 +42,7 @@ def test_a_missing_content_folder_or_file_says_where_it_was_looked_for(tmp_path)
         (SUITE.replace("judges: [leakage]", "judges: leakage"), r"suite\.yaml:7: judges: "),
         (SUITE.replace("version: '1'\n", ""), r"suite\.yaml(:1)?: version: Field required"),
         ("id: [unclosed", r"suite\.yaml:\d: not YAML"),
+        (SUITE + "judges: [other]\n", r"suite\.yaml:8: not YAML: 'judges' twice"),
         ("", r"suite\.yaml: the document: "),
         ("- 1\n- 2\n", r"suite\.yaml:1: the document: "),
         (SUITE.replace("license: ", "license: no # "), r"license: .* put it in quotes, .yes."),

@@ -70,9 +70,9 @@ class Told:
 
 
 class Breaks(Tells):
-    """One that breaks once it has answered the question with which a guard loads it."""
+    """One that breaks on every answer; it works when it is tried with a greeting before the first."""
 
     def tells(self, policy: str, answer: str, context: Sequence[str]) -> "Told":
-        if answer != "hello":
-            raise RuntimeError("no memory left")
-        return Told(0.0, [])
+        if answer == "hello":
+            return Told(0.0, [])
+        raise RuntimeError("no memory left")

@@ -104,7 +104,7 @@ def check(
         if not json_:
             d = ruling.decision
             note = f"  {d.reason}" if d.reason else ""
-            typer.echo(f"{len(rows) - 1:3} {message.role:9} {d.action:6}{note}")
+            typer.echo(f"{len(rows) - 1:3} {message.role:9} {d.action:6} {(d.latency_s or 0) * 1000:8.2f} ms{note}")
     if json_:
         print_json([{k: v for k, v in row.items() if k not in ("time", "request")} for row in rows])
     raise typer.Exit(GATE if any(row["action"] not in ("allow", "warn") for row in rows) else 0)

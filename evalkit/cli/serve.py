@@ -1,6 +1,7 @@
 """`evalkit serve`: the proxy with a guard in it. Parses, calls, prints."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,8 @@ JudgeBaseUrl = Annotated[str | None, typer.Option("--judge-base-url", help="An O
 Through = Annotated[
     list[str] | None, typer.Option("--through", help="A path under /v1 that goes through unguarded. Repeatable.")
 ]
+_PATH = re.compile(r"/v1(/(?!\.\.?(/|$))[\w.:-]+)+")
+"""One path, not a pattern of paths, and none that leads to another."""
 SERVE_KEY, APPROVAL_KEY, UPSTREAM_KEY = "EVALKIT_SERVE_KEY", "EVALKIT_APPROVAL_KEY", "EVALKIT_UPSTREAM_KEY"
 
 
@@ -128,8 +131,10 @@ def serving(
     except ImportError as e:
         raise MissingDependency("starlette", "serve", "evalkit serve") from e
     for path in through or []:
-        if not path.startswith("/v1/") or path.startswith("/v1/chat/"):
+        if not _PATH.fullmatch(path) or path.casefold().startswith("/v1/chat/"):
             raise UsageError(f"--through {path}: a path under /v1 that is not guarded, for example /v1/embeddings")
+    if os.environ.get(APPROVAL_KEY) and os.environ.get(APPROVAL_KEY) == os.environ.get(SERVE_KEY):
+        raise UsageError(f"{APPROVAL_KEY} is the key of the clients ({SERVE_KEY}), who may not approve their own calls")
     return Serving(
         key=os.environ.get(SERVE_KEY) or None,
         approval_key=os.environ.get(APPROVAL_KEY) or None,

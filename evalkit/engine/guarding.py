@@ -140,6 +140,11 @@ def watching(wish: GuardWish, scenarios: ScenarioSet) -> Watching:
         raise UsageError(
             f"--guardrail {wish.name}: suite {scenarios.suite.id!r} has no policies to keep: --policies FILE"
         )
+    if wish.name == named.RULES and not any(p.rule for p in policies):
+        raise UsageError(
+            f"--guardrail {wish.name}: none of the {len(policies)} policies of {scenarios.suite.id} has a formal "
+            "rule: write rules of your own (--policies FILE, docs/rules.md), or choose a guardrail with a model"
+        )
     return Watching(named.make_guard(wish.name, _of(policies, **how)), how)
 
 

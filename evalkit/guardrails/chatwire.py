@@ -24,6 +24,11 @@ _ROLES: dict[str, Role] = {
 }
 _UNGUARDED = ("logprobs", "top_logprobs", "audio", "prediction")
 """Parameters whose answers would hold text that no guard reads."""
+_READ = frozenset({"messages", "n", "stream", "modalities", *_UNGUARDED})
+_READ_OF_MESSAGES = frozenset({"role", "content", "tool_calls", "tool_call_id", "function_call", "refusal"})
+"""What a guard reads of a request and of its messages."""
+_NO_TEXT = ("image_url", "input_image", "input_audio", "audio_url", "video_url", "file", "input_file")
+"""Parts of a message that go on unread."""
 _NAME = re.compile(r"[\w.:/@+-]{1,200}")
 """Of a model, an answer, a number of the usage: no room for a sentence."""
 _ID = re.compile(r"[!-~]{0,256}")
@@ -40,12 +45,12 @@ class Ask:
     trace: tuple[Message, ...]
     n: int
     stream: bool
-    raw: bytes | None
-    """The bytes as they came, while nothing was changed."""
 
     def body(self) -> bytes:
-        """What is sent on."""
-        return self.raw if self.raw is not None else orjson.dumps(self.data)
+        """What is sent on: what was read, written anew. The bytes as they came may say a name twice, and a server that
+        takes the first of them would read what nobody checked.
+        """
+        return orjson.dumps(self.data)
 
     def with_contents(self, changed: Mapping[int, str]) -> "Ask":
         """With other texts in some messages; parts that are no text stay."""
@@ -56,7 +61,7 @@ class Ask:
             old = messages[i].get("content")
             rest = [p for p in old if not _is_text(p)] if isinstance(old, list) else []
             messages[i] = {**messages[i], "content": [{"type": "text", "text": text}, *rest] if rest else text}
-        return replace(self, data={**self.data, "messages": messages}, raw=None)
+        return replace(self, data={**self.data, "messages": messages})
 
     def again(self, said: str, told: str) -> "Ask":
         """The same request with a draft and what was wrong with it; one choice, in one piece."""
@@ -64,7 +69,7 @@ class Ask:
         messages.append({"role": "user", "content": told})
         data = {**self.data, "messages": messages, "n": 1, "stream": False}
         data.pop("stream_options", None)
-        return replace(self, data=data, raw=None, n=1, stream=False)
+        return replace(self, data=data, n=1, stream=False)
 
 
 def read(raw: bytes) -> Ask:
@@ -75,6 +80,7 @@ def read(raw: bytes) -> Ask:
         raise _wrong(f"the body is not JSON: {e}", None) from None
     if not isinstance(data, dict):
         raise _wrong("the body has to be a JSON object", None)
+    _plain(data, _READ, "")
     for name in _UNGUARDED:
         if data.get(name):
             raise Refused(400, f"{name!r} is not supported behind this guard", "unsupported_parameter", param=name)
@@ -85,12 +91,12 @@ def read(raw: bytes) -> Ask:
     if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_CHOICES:
         raise _wrong(f"n has to be a whole number from 1 to {MOST_CHOICES}", "n")
     stream = data.get("stream")
-    if stream not in (None, True, False):
+    if stream is not None and not isinstance(stream, bool):
         raise _wrong("stream has to be true or false", "stream")
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages has to be a list with at least one message", "messages")
-    return Ask(data, tuple(_message(m, f"messages[{i}]") for i, m in enumerate(messages)), n, bool(stream), raw)
+    return Ask(data, tuple(_message(m, f"messages[{i}]") for i, m in enumerate(messages)), n, bool(stream))
 
 
 def message_of(choice: Mapping[str, Any]) -> Message:
@@ -183,12 +189,15 @@ def text_of(content: Any, where: str) -> str:
 def _message(found: Any, where: str) -> Message:
     if not isinstance(found, dict):
         raise _wrong(f"{where} has to be an object", where)
+    _plain(found, _READ_OF_MESSAGES, f"{where}.")
     role = found.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise _wrong(f"{where}.role has to be one of {', '.join(_ROLES)}", f"{where}.role")
     try:
         text = text_of(found.get("content"), f"{where}.content")
         calls = calls_of(found, where) if role == "assistant" else ()
+        if _ROLES[role] in ("user", "tool"):
+            _only_known_parts(found.get("content"), f"{where}.content")
     except ValueError as e:
         raise _wrong(str(e), where) from None
     answers = found.get("tool_call_id")
@@ -213,6 +222,21 @@ def _call(found: Any, where: str) -> ToolCall:
     if not is_id(id_):
         raise ValueError(f"{where}.id is no id: at most 256 visible characters of ASCII")
     return ToolCall(id=id_, name=name, arguments=arguments)
+
+
+def _plain(found: Mapping[str, Any], names: frozenset[str], where: str) -> None:
+    """Some servers read `Messages` as `messages`: what was checked has to be the only one that they find."""
+    for name in found:
+        plain = name.casefold()
+        if plain in names and name not in names:
+            raise _wrong(f"{where}{name}: the name is {plain}", f"{where}{name}"[:100])
+
+
+def _only_known_parts(content: Any, where: str) -> None:
+    """Some servers read text from parts of other types, or of none."""
+    for i, part in enumerate(content if isinstance(content, list) else ()):
+        if not _is_text(part) and part.get("type") not in _NO_TEXT:
+            raise ValueError(f"{where}[{i}].type has to be text or one of {', '.join(_NO_TEXT)}")
 
 
 def _is_text(part: Any) -> bool:

@@ -4,6 +4,7 @@ A client sends the whole conversation with each request. What passed unchanged b
 beginning, is not checked again; a forged history is new, and is.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from evalkit.guardrails.refused import by_policy
 from evalkit.guardrails.session import Session
 
 MOST_REMEMBERED = 100_000
+AT_A_TIME = 100
+"""Messages after which other requests have their turn: one with many must not hold up all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Inputs:
         warnings: list[Decision] = []
         so_far = b""
         for i, message in enumerate(ask.trace):
+            if i and i % AT_A_TIME == 0:
+                await asyncio.sleep(0)
             so_far = _digest(so_far, message)
             if message.role not in ("user", "tool") or so_far in self._passed:
                 session.note(message)
@@ -51,7 +56,7 @@ class Inputs:
                 changed[i] = ruling.message.content
             elif not ruling.decision.failed:
                 self._remember(so_far)
-            if ruling.decision.action != "allow":
+            if ruling.decision.action != "allow" or ruling.decision.failed:
                 warnings.append(ruling.decision)
         return Opened(ask.with_contents(changed), session, tuple(warnings))
 

@@ -12,8 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from evalkit import content
 from evalkit.core.errors import ContentError
+from evalkit.core.rules import Rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Model, Policy, PolicyKind
+from evalkit.guardrails.reach import hooks_of
 
 Hook = Literal["input", "output", "tool_call", "tool_result"]
 Action = Literal["block", "redact", "revise", "ask", "warn", "log"]
@@ -145,7 +147,20 @@ def load(path: Path) -> PolicySet:
                     f"{path}: policy {policy.id!r}: the rule needs ${missing[0]}; "
                     f"give it under `world:` (there are: {', '.join(sorted(found.world)) or 'none'})"
                 )
+            _reached(policy, rule, path)
     return found
+
+
+def _reached(policy: GuardPolicy, rule: Rule, path: Path) -> None:
+    """A policy that would look where its rule can never be broken is a mistake: it would hold nothing back."""
+    where = hooks_of(rule)
+    if set(where) & set(policy.hooks):
+        return
+    right = f"write hooks: [{', '.join(where)}]" if where else "it speaks of no words and no calls"
+    raise ContentError(
+        f"{path}: policy {policy.id!r}: its rule can not be broken at {', '.join(policy.hooks)}, "
+        f"where the policy looks: {right}"
+    )
 
 
 def policy_set(policies: Iterable[Policy], world: Mapping[str, Any] | None = None, **how: Any) -> PolicySet:

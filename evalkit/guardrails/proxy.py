@@ -229,11 +229,9 @@ class Proxy:
             return _refusal(Refused(503, "the guard failed, and unchecked nothing is answered", "guardrail_failed"))
 
     def _headers(self, request: Request) -> dict[str, str]:
-        """What may go on to the model's server: not the key of the proxy itself."""
-        headers = dict(request.headers)
-        if self.serving.key is not None and _bearer(headers) == self.serving.key:
-            del headers["authorization"]
-        return headers
+        """What may go on to the model's server: not the proxy's own keys, wherever they stand."""
+        own = [k for k in (self.serving.key, self.serving.approval_key) if k is not None]
+        return {name: value for name, value in request.headers.items() if not any(k in value for k in own)}
 
 
 class _Endpoint:
@@ -335,7 +333,7 @@ def _json(document: Any, headers: dict[str, str] | None = None) -> Response:
 
 def _marks(decisions: tuple[Decision, ...]) -> dict[str, str]:
     """What was done, in headers, for those who read no bodies."""
-    found = max(decisions, key=lambda d: GRAVITY[d.action], default=None)
+    found = max(decisions, key=lambda d: (GRAVITY[d.action], d.failed), default=None)
     if found is None or (found.action == "allow" and not found.failed):
         return {}
     marks = {"x-evalkit-action": found.action, "x-evalkit-failed": str(found.failed).lower()}

@@ -172,6 +172,8 @@ class Session:
             look, found = None, self._unruled(piece, f"the rules could not be applied: {type(e).__name__}")
         if piece.call is not None and self._guard.ruled and not readable(piece.made.arguments):
             found += self._unruled(piece, "its arguments are not one JSON object that everybody reads alike")
+        if piece.hook == "tool_result" and look is None and not found:
+            found = self._unruled(piece, "no call waits for this result")
         return look, found
 
     def _unruled(self, piece: Piece, reason: str) -> list[Finding]:

@@ -32,12 +32,14 @@ LONGEST_ANSWER = 4 * 1024 * 1024
 
 def mode_of(policies: PolicySet) -> Mode:
     """The strictest of the policies that look at answers. What may have to be revised is held back whole."""
-    found = [p for p in policies.policies if "output" in p.hooks and p.action != "log"]
-    if policies.guard.shadow or not found:
+    if policies.guard.shadow:
         return "free"
-    if any(p.streaming == "buffered" or p.action == "revise" for p in found):
-        return "buffered"
     if any(p.action == "revise" for p in policies.policies):  # a call that is revised takes its text with it
+        return "buffered"
+    found = [p for p in policies.policies if "output" in p.hooks and p.action != "log"]
+    if not found:
+        return "free"
+    if any(p.streaming == "buffered" for p in found):
         return "buffered"
     return "sentence" if any(p.streaming == "sentence" for p in found) else "sampled"
 

@@ -119,6 +119,8 @@ class Guardrail:
         """The answer and the stage that gave it. A text of several policies, one a line, is broken when any is."""
         if not policy.strip():
             raise UsageError(f"guardrail {self.name!r}: the policy is empty")
+        if isinstance(steps, str):
+            raise UsageError(f"guardrail {self.name!r}: steps is a list of texts, not one text; one step is [text]")
         if not steps:
             return Judged(0.0, None, "names")
         found = max((self._judge(one, steps, ended) for one in clauses(policy)), key=lambda j: j.probability)

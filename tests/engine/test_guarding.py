@@ -149,7 +149,7 @@ def test_another_file_or_action_is_another_run(tmp_path):
     ("fields", "told"),
     [
         ({"guard": GuardWish("nope")}, "no guardrail 'nope'"),
-        ({"guard": GuardWish("rules")}, "has no formal rule"),
+        ({"guard": GuardWish("rules")}, "none of the . policies of copriva has a formal rule"),
         ({"guard": GuardWish(OWN, action="explode")}, "no --guard-action 'explode'"),
     ],
 )

@@ -61,6 +61,8 @@ def test_no_steps_break_nothing_and_no_policy_is_refused(folder: Path) -> None:
     assert guardrail.score("Never pay.", []) == 0.0
     with pytest.raises(UsageError, match="the policy is empty"):
         guardrail.score("  ", ["Click button 'Pay'"])
+    with pytest.raises(UsageError, match="steps is a list of texts"):
+        guardrail.score("Never pay.", "Click button 'Pay'")
 
 
 def test_of_several_policies_the_worst_counts(folder: Path) -> None:

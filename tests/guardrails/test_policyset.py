@@ -53,6 +53,14 @@ def test_a_file_says_what_each_policy_is_and_how_it_is_guarded(tmp_path):
         ("action: revise", "redact: ['(']", "is no regular expression"),
         ("world: {user: mia}", "world: {}", r"the rule needs \$user; give it under `world:`"),
         ("forbid: {call", "forbit: {call", r"policies\.yaml: policy 'own-orders': rule: a rule has exactly one of"),
+        (
+            'forbid: {call: get_order, where: {user: "!=$user"}}',
+            "forbid: {say: x, by: user}",
+            r"policies\.yaml: policy 'own-orders': its rule can not be broken at tool_call.*write hooks: \[input\]",
+        ),
+        ("threshold: 0.7", "text: Again.", r"policies\.yaml:11: not YAML: 'text' twice"),
+        ("threshold: 0.7", "treshold: 0.7", r"policies\.yaml:11: policies\.1\.treshold: .*did you mean 'threshold'\?"),
+        ("reads:", "read:", r"policies\.yaml:1: guard\.read: .*did you mean 'reads'\?"),
         ("budget_ms: 500", "budget: 500", r"policies\.yaml:1: guard\.budget"),
     ],
 )

@@ -6,7 +6,9 @@ import json
 import aiohttp
 import pytest
 
+from evalkit.guardrails import chatwire
 from evalkit.guardrails.decisionlog import DecisionLog
+from evalkit.guardrails.inputs import AT_A_TIME, Inputs
 from evalkit.guardrails.metrics import Metrics
 from evalkit.guardrails.policyset import GuardPolicy, Settings
 from evalkit.guardrails.proxy import Serving
@@ -173,6 +175,33 @@ async def test_blocked_by_failure_is_told_apart_and_an_open_failure_is_marked():
     assert data["evalkit"]["failed"] is True
 
 
+async def test_a_question_that_nobody_could_check_is_marked_where_it_goes_on():
+    policy = POLITE.model_copy(update={"hooks": ("input",)})
+    async with served(guard(policy, scorer=Raises()), Model(completion("Hello."))) as url:
+        status, headers, data = await post(url, messages=asks("hi"))
+    assert (status, data["choices"][0]["message"]["content"]) == (200, "Hello.")
+    assert (headers["x-evalkit-action"], headers["x-evalkit-failed"]) == ("allow", "true")
+    assert headers["x-evalkit-policy"] == "polite"
+
+
+async def test_a_request_of_many_messages_does_not_hold_up_the_others():
+    turns = 0
+    done = asyncio.Event()
+
+    async def others():
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    ask = chatwire.read(json.dumps({"model": "m", "messages": asks(*["hi"] * 2000)}).encode())
+    await Inputs(guard(MAGIC)).open(ask)
+    done.set()
+    await waiting
+    assert turns >= 2000 // AT_A_TIME - 1
+
+
 async def test_in_shadow_nothing_is_held_up():
     async with served(guard(MAGIC, settings=Settings(shadow=True)), Model(completion("abracadabra"))) as url:
         _, _, data = await post(url, messages=asks("hi"))
@@ -248,6 +277,30 @@ async def test_a_key_for_the_upstream_takes_the_place_of_the_clients():
         await post(url, messages=asks("hi"), headers={"Authorization": "Bearer client", "api-key": "c"})
     assert model.headers[0]["authorization"] == "Bearer up-key-1"
     assert "api-key" not in model.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Authorization", "bearer {}"), ("Authorization", "Bearer  {}"), ("api-key", "{}"), ("x-request-id", "r-{}")],
+)
+async def test_the_proxys_own_key_never_goes_on_wherever_it_stands(name, value):
+    model = Model(completion("x"))
+    async with served(guard(MAGIC), model, Serving(key="sk-own-key-123")) as url:
+        status, _, _ = await post(
+            url, messages=asks("hi"), headers={"X-Evalkit-Key": "sk-own-key-123", name: value.format("sk-own-key-123")}
+        )
+    assert status == 200
+    assert "sk-own-key-123" not in json.dumps(model.headers)
+
+
+async def test_a_name_that_stands_twice_means_to_the_model_what_the_guard_has_read():
+    model = Model(completion("x"))
+    first, last = (json.dumps(asks(text)) for text in "ab")
+    raw = f'{{"model": "m", "messages": {first}, "messages": {last}}}'.encode()
+    async with served(guard(MAGIC), model) as url:
+        status, _, _ = await post(url, raw=raw)
+    assert (status, [m["content"] for m in model.asked[0]["messages"]]) == (200, ["b"])
+    assert int(model.headers[0]["content-length"]) == len(json.dumps(model.asked[0], separators=(",", ":")))
 
 
 async def test_other_routes_are_refused_unless_they_were_named():
@@ -334,6 +387,12 @@ async def test_what_no_guard_reads_does_not_go_on():
         (b'{"messages": [{"role": "user", "content": [{"type": "text"}]}]}', 400, "messages[0]"),
         (b'{"messages": [{"role": "user", "content": "x"}], "n": 0}', 400, "n"),
         (b'{"messages": [{"role": "user", "content": "x"}], "stream": "yes"}', 400, "stream"),
+        (b'{"messages": [{"role": "user", "content": "x"}], "stream": 1}', 400, "stream"),
+        (b'{"messages": [{"role": "user", "content": "x"}], "Messages": []}', 400, "Messages"),
+        ('{"messages": [{"role": "user", "content": "x"}], "me\u017fsages": []}'.encode(), 400, "me\u017fsages"),
+        (b'{"messages": [{"role": "user", "content": "x", "Content": "y"}]}', 400, "messages[0].Content"),
+        (b'{"messages": [{"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}]}', 400, "messages[0]"),
+        (b'{"messages": [{"role": "user", "content": [{"text": "x"}]}]}', 400, "messages[0]"),
         (b'{"messages": [{"role": "assistant", "tool_calls": [{"id": 3}]}]}', 400, "messages[0]"),
         (b'{"messages": [{"role": "tool", "tool_call_id": 3}]}', 400, "messages[0].tool_call_id"),
         (b'{"messages": [{"role": "user", "content": "' + b"x" * 2000 + b'"}]}', 413, None),

@@ -106,6 +106,7 @@ def test_the_strictest_policy_chooses_the_mode():
         return mode_of(PolicySet(policies=policies, **how))
 
     assert mode(VERIFY.model_copy(update={"hooks": ("tool_call",)})) == "free"
+    assert mode(VERIFY.model_copy(update={"hooks": ("tool_call",), "action": "revise"})) == "buffered"
     assert mode(polite(streaming="sampled")) == "sampled"
     assert mode(polite(id="a", streaming="sampled"), polite()) == "sentence"
     assert mode(polite(id="a", streaming="buffered"), polite()) == "buffered"

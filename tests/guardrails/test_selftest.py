@@ -135,6 +135,7 @@ def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
     code, out, _ = run(["guard", "check", str(path), "--policies", policies], capsys)
     assert code == 1
     assert [line.split()[2] for line in out.splitlines()] == ["allow", "block", "block"]
+    assert all(line.split()[4] == "ms" and float(line.split()[3]) > 0 for line in out.splitlines())
     code, out, _ = run(["guard", "check", str(path), "--policies", policies, "--json"], capsys)
     assert [row["policy"] for row in json.loads(out)] == [None, "verify", "no-codename"]
     path.write_text('[{"role": "wizard"}]')
@@ -152,6 +153,11 @@ def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
         (["--upstream", "ftp://x"], "is not the address of a server"),
         (["--upstream", "http://me:key@x"], "no credentials in the address"),
         (["--through", "/v1/chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/{all:path}"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/../v1/chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1//chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/Chat/completions"], "a path under /v1 that is not guarded"),
+        (["--through", "/v1/"], "a path under /v1 that is not guarded"),
         (["--host", "256.0.0.1", "--port", "1"], "cannot listen on 256.0.0.1:1"),
     ],
 )
@@ -165,6 +171,15 @@ def test_a_wrong_command_line_is_one_line(arguments, message, policies, capsys):
     code, _, err = run(["serve", *given], capsys)
     assert code == 2
     assert message in err
+
+
+def test_clients_may_not_have_the_key_of_those_who_approve_their_calls(policies, capsys, monkeypatch):
+    monkeypatch.setenv("EVALKIT_SERVE_KEY", "sk-one-for-all")
+    monkeypatch.setenv("EVALKIT_APPROVAL_KEY", "sk-one-for-all")
+    code, _, err = run(["serve", "--policies", policies, "--port", "0"], capsys)
+    assert code == 2
+    assert "EVALKIT_APPROVAL_KEY is the key of the clients" in err
+    assert "sk-one" not in err
 
 
 async def test_serve_serves_and_says_what_it_guards(policies, tmp_path):
