@@ -25,6 +25,7 @@ _RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$")
 _BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)([^*_]+)(?:\*\*|__)\s*:?\s*$")
 _ITEM = re.compile(r"^(\s*)([-*+•◦▪‣–—]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)])(\s+)(?=\S)")
 _NUMBERED = re.compile(r"\w")
+_NUMBERED_LINE = re.compile(r"^(?:\d{1,2}|[A-Z]|[IVX]{1,4})[.)]\s+(?=[A-Z])(.+)$")
 _ROW = re.compile(r"^\s*\|.*\|\s*$")
 _ROW_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)+(?:\s*:?-{2,}:?\s*)?$")
 _TAG = re.compile(r"^\s*</?[A-Za-z][\w-]*(?:\s[^<>]*)?>\s*$|^\s*<!--.*-->\s*$")
@@ -303,6 +304,8 @@ def _begin(document: str, lines: list[tuple[int, int]], i: int, gap: bool, open_
     if atx:
         return _Block("heading", start + atx.start(2), start + atx.end(2), level=len(atx[1]))
     if (_UNDERLINE.match(line) and i and document[slice(*lines[i - 1])].strip()) or _RULE.match(line):
+        if "=" in line and open_ is not None and open_.kind == "paragraph":  # a title of two lines
+            open_.kind, open_.level = "heading", 1
         return _Block("paragraph", 1, 0)
     below = document[slice(*lines[i + 1])] if i + 1 < len(lines) else ""
     quoted = _QUOTED.match(line)
@@ -315,6 +318,8 @@ def _begin(document: str, lines: list[tuple[int, int]], i: int, gap: bool, open_
     if _ROW.match(line):
         return _Block("row", start + indent, start + len(line.rstrip()), indent)
     item = _ITEM.match(line)
+    if item and _is_numbered_heading(document, lines, i, gap or i == 0):
+        return _Block("heading", start + indent, end, level=6)
     if item:
         at = start + item.end()
         numbered = bool(_NUMBERED.match(item[2].strip("(")))
@@ -326,6 +331,18 @@ def _begin(document: str, lines: list[tuple[int, int]], i: int, gap: bool, open_
         return _Block("heading", start + indent, end, level=6)
     at = start + (quoted.end() if quoted else 0)
     return _Block("paragraph", at, end, indent, gap=gap)
+
+
+def _is_numbered_heading(document: str, lines: list[tuple[int, int]], i: int, gap: bool) -> bool:
+    """A short numbered line by itself over a paragraph: "4. When the guest no longer wants to go"."""
+    start, end = lines[i]
+    marker = _NUMBERED_LINE.match(document[start:end])
+    if marker is None or not gap or (i + 1 < len(lines) and document[slice(*lines[i + 1])].strip()):
+        return False
+    text = marker[1].strip()
+    below = next((document[a:b] for a, b in lines[i + 1 :] if document[a:b].strip()), "")
+    prose = bool(below) and not _ITEM.match(below) and below[:1].isupper()
+    return prose and len(text.split()) <= HEADING_WORDS and text[-1] not in ".!:;,"
 
 
 def _looks_like_heading(line: str, below: str, gap: bool) -> bool:
