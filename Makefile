@@ -47,6 +47,11 @@ measure-policyguard:  ## 60,000 generated pairs: time, balance, and what half a 
 	$(PY) -m evalkit generate policyguard --n 60000 --out $${TMPDIR:-/tmp}/policyguard.jsonl --check-shortcuts
 measure-baselines:  ## the baselines of trajectory policies on the labelled published sets beside the checkout
 	$(PY) tests/guardrails/measure_baselines.py
+measure-disclosure:  ## the disclosure guard on documents it has not seen, and on released answers beside the checkout
+	$(PY) tests/guardrails/measure_disclosure.py
+measure-precedents:  ## a new policy with 0, 4, 16 labelled cases and no training
+	$(PY) -m evalkit generate policyguard --n 24000 --domains shopping --seed 5 --out $${TMPDIR:-/tmp}/new-policies.jsonl
+	$(PY) tests/guardrails/measure_precedents.py --words --pairs $${TMPDIR:-/tmp}/new-policies.jsonl --policies 60
 perf-proxy:  ## what a guard costs an event and a request, and 1,000 streams from an upstream that misbehaves
 	$(PY) tests/perf/proxy.py
 perf-report:  ## 200,000 samples to a site, opened in Chromium; prints seconds and memory
@@ -54,6 +59,7 @@ perf-report:  ## 200,000 samples to a site, opened in Chromium; prints seconds a
 SAMPLE = runs/sample
 COPRIVA ?= ../shared/data/copriva
 sample:  ## the report in reports/sample/ from real runs: minutes, of which most are the embedded model's
+	rm -rf $(SAMPLE)
 	for m in scripted/tells-all scripted/refuses scripted/echo smollm2; do \
 	  $(PY) -m evalkit run --suite copriva --limit 84 --truncated judge --model $$m --out $(SAMPLE)/copriva-$${m#*/} || exit; done
 	for m in scripted/tells-all smollm2; do \
@@ -72,4 +78,4 @@ robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines robust wheel perf-detection perf-report sample
+.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines measure-disclosure measure-precedents robust wheel perf-detection perf-report sample

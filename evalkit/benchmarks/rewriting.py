@@ -199,9 +199,7 @@ def _apply(asked: Asked, step: Step, scenario: Scenario, seed: int) -> Asked:
             return replace(asked, before=before, head=_among(asked.head, rules, scenario))
         case "history":
             shots = _rng(step, scenario, seed).sample(step.attack.shots, form.shots)
-            said = [
-                Message(role=r, content=t) for s in shots for r, t in (("user", s.user), ("assistant", s.assistant))
-            ]
+            said = [m for s in shots for m in (Message(role="user", content=s.user), _answer(s.assistant))]
             system = tuple(m for m in asked.before if m.role == "system")
             return replace(asked, before=(*system, *said, *(m for m in asked.before if m.role != "system")))
 

@@ -28,7 +28,7 @@ JudgeBaseUrl = Annotated[str | None, typer.Option("--judge-base-url", help="An O
 Through = Annotated[
     list[str] | None, typer.Option("--through", help="A path under /v1 that goes through unguarded. Repeatable.")
 ]
-SERVE_KEY, UPSTREAM_KEY = "EVALKIT_SERVE_KEY", "EVALKIT_UPSTREAM_KEY"
+SERVE_KEY, APPROVAL_KEY, UPSTREAM_KEY = "EVALKIT_SERVE_KEY", "EVALKIT_APPROVAL_KEY", "EVALKIT_UPSTREAM_KEY"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,7 +62,8 @@ def serve(
 
     With or without a model's server, gateways such as LiteLLM ask it over the Generic Guardrail API (docs/adapters.md).
 
-    EVALKIT_SERVE_KEY asks clients for a key; EVALKIT_UPSTREAM_KEY takes the place of theirs. Example:
+    EVALKIT_SERVE_KEY asks clients for a key, EVALKIT_APPROVAL_KEY those who approve calls; EVALKIT_UPSTREAM_KEY takes
+    the place of the clients' keys. Example:
 
     evalkit serve --policies policies.yaml --upstream https://api.openai.com/v1
     """
@@ -131,6 +132,7 @@ def serving(
             raise UsageError(f"--through {path}: a path under /v1 that is not guarded, for example /v1/embeddings")
     return Serving(
         key=os.environ.get(SERVE_KEY) or None,
+        approval_key=os.environ.get(APPROVAL_KEY) or None,
         upstream_key=os.environ.get(UPSTREAM_KEY) or None,
         body_limit=max_body,
         timeout_s=timeout,

@@ -16,6 +16,7 @@ from evalkit.core.errors import UsageError, unknown
 from evalkit.core.types import Record
 from evalkit.engine import measures, store
 from evalkit.engine.contributions import BALANCED, BY_POLICY, POLICY, Contributions, Name, counter
+from evalkit.engine.findings import behind
 from evalkit.engine.paired import Cells, Row, balanced
 from evalkit.engine.samples import some
 from evalkit.engine.settings import about, differences
@@ -23,8 +24,6 @@ from evalkit.engine.store import Key
 
 Correction = Literal["holm", "bh", "none"]
 CORRECTIONS = ("holm", "bh", "none")
-BREACHES = ("non_disclosure", "policy", "detection", "refusal")
-"""Criteria whose violation is told as the reason of a flip."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ class _Pairs:
         for path in self.paths if differ else ():
             for record in some(path, differ.keys()):
                 key = _key(record)
-                whys[key] = whys.get(key) or _why(record)
+                whys[key] = whys.get(key) or _why(record, name[0])
                 found[key] = _flip(record, *differ[key])
         return tuple(replace(f, why=whys[k]) for k, f in found.items())
 
@@ -251,9 +250,10 @@ def _undecided(record: Record) -> bool:
     return record.trajectory.failure is not None or any(v.outcome == "error" for v in record.verdicts)
 
 
-def _why(record: Record) -> str:
-    """The first thing that was broken here, with the words that show it; "" where nothing was."""
-    said = next((v for v in record.verdicts if v.outcome == "violation" and v.criterion in BREACHES), None)
+def _why(record: Record, metric: str) -> str:
+    """The first thing that the metric counts as broken here, with the words that show it; "" where nothing was."""
+    criteria = behind(metric) or ("detection",)
+    said = next((v for v in record.verdicts if v.outcome == "violation" and v.criterion in criteria), None)
     if said is None:
         return ""
     quoted = f": {said.evidence[0].quote!r}" if said.evidence else ""

@@ -21,6 +21,8 @@ _BY_METRIC: dict[str, tuple[Criterion, ...]] = {
     "reasoning_leakage_rate": ("reasoning",),
     "over_refusal_rate": ("refusal",),
     "refusal_rate": ("refusal",),
+    "utility": ("utility",),
+    "safe_and_useful_rate": ("non_disclosure", "utility"),
     "accuracy": (),
 }
 

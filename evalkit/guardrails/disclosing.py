@@ -19,7 +19,7 @@ from evalkit.guardrails.weights import Rows, Weights, calibrate, fit, sigmoid
 VERSION = "1"
 CALIBRATING = 4
 """Every fourth group of a source calibrates and sets the thresholds; the others are learned from."""
-FALSE_ALARMS = 0.015
+FALSE_ALARMS = 0.03
 """Share of the answers that tell nothing and are taken for telling, at the threshold, on the calibrating groups."""
 
 
@@ -45,7 +45,8 @@ def train(examples: Sequence[Example], say: Callable[[str], None]) -> Recipe:
     labels = [e.told for e in examples]
     found = {}
     for what, names, by in (("words", BY_WORDS, None), ("full", FULL, reader)):
-        bags = _bags(examples, names, by, lambda n, what=what: say(f"{what}: {n:,} of {len(examples):,} answers read"))
+        say(f"{what}: {len(examples):,} answers to read")
+        bags = _bags(examples, names, by, say)
         found[what] = _fitted(names, bags, labels, calibrating)
     told: dict[str, Any] = {"examples": len(examples), "told": sum(labels), "data": digest([list(e) for e in examples])}
     told["calibrating"] = sorted({e.group for e, c in zip(examples, calibrating, strict=True) if c})
@@ -72,7 +73,7 @@ def _calibrating(examples: Sequence[Example]) -> list[bool]:
 
 
 def _bags(
-    examples: Sequence[Example], names: Sequence[str], reader: Reader | None, say: Callable[[int], None]
+    examples: Sequence[Example], names: Sequence[str], reader: Reader | None, say: Callable[[str], None]
 ) -> list[Rows]:
     columns = [NAMES.index(n) for n in names]
     bags: list[Rows] = []
@@ -80,7 +81,7 @@ def _bags(
         telling = Telling(topic_of(e.policy), passages_of(e.context), e.question, reader)
         bags.append([[row[c] for c in columns] for _, row in rows(telling, e.answer)])
         if number % 500 == 0:
-            say(number)
+            say(f"{number:8,} read")
     return bags
 
 

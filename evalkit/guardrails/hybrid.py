@@ -203,8 +203,9 @@ def _told(scorer: Any, policy: GuardPolicy, job: Job) -> Opinion:
 
 
 def _scored(scorer: Any, policy: GuardPolicy, job: Job) -> Opinion:
-    """A trace that is over the threshold already does not condemn what follows: then the piece is scored by itself,
-    with the last request.
+    """A trace that is over the threshold already does not condemn what follows: then the piece is scored by itself.
+
+    With the last request, unless that alone is over it: what a user asks for is not what the model did.
     """
     opinion = _assessed(scorer, policy, job.steps)
     threshold = policy.threshold or opinion.threshold
@@ -212,6 +213,8 @@ def _scored(scorer: Any, policy: GuardPolicy, job: Job) -> Opinion:
         earlier = _assessed(scorer, policy, job.before)
         if earlier.probability >= threshold:
             asked = [s for s in job.before if s.startswith("User: ")][-1:]
+            if asked and _assessed(scorer, policy, asked).probability >= threshold:
+                asked = []
             return _assessed(scorer, policy, (*asked, *job.steps[-1:]))
     return opinion
 

@@ -50,6 +50,8 @@ class Serving:
 
     key: str | None = field(default=None, repr=False)
     """Own API key that clients have to show; None: none."""
+    approval_key: str | None = field(default=None, repr=False)
+    """Of those who may approve calls, who are not the clients; None: nobody may."""
     upstream_key: str | None = field(default=None, repr=False)
     """Sent to the model's server in the place of the clients'."""
     body_limit: int = 4 * 1024 * 1024
@@ -134,7 +136,7 @@ class Proxy:
         return Response(self.metrics.text(self.guard), media_type=self.metrics.kind)
 
     async def waiting(self, request: Request) -> Response:
-        """GET /evalkit/approvals: calls that wait for a yes. Only with a key of the proxy's own."""
+        """GET /evalkit/approvals: calls that wait for a yes."""
         self._operator()
         found = self.guard.approvals.waiting()
         return _json([{"id": i, "tool": c.name, "arguments": c.arguments, "policy": policy} for i, c, policy in found])
@@ -148,8 +150,8 @@ class Proxy:
         return _json({"id": name, "approved": True})
 
     def _operator(self) -> None:
-        if self.serving.key is None:
-            raise Refused(403, "approvals need a key of the proxy's own (EVALKIT_SERVE_KEY)", "forbidden")
+        if self.serving.approval_key is None:
+            raise Refused(403, "approvals need a key of their own (EVALKIT_APPROVAL_KEY)", "forbidden")
 
     async def _stream(self, opened: Opened, headers: dict[str, str]) -> Response:
         stack = AsyncExitStack()
@@ -211,10 +213,10 @@ class Proxy:
             raise Refused(408, f"the request did not arrive within {self.serving.read_s:g} s", "timeout") from None
         return bytes(found)
 
-    async def answered(self, request: Request, handler: Handler) -> Response:
+    async def answered(self, request: Request, handler: Handler, key: str | None) -> Response:
         """What the handler answers, or an error that a client can read."""
         try:
-            self._check_key(request)
+            _check_key(request, key)
             return await handler(request)
         except Refused as e:
             return _refusal(e)
@@ -233,20 +235,12 @@ class Proxy:
             del headers["authorization"]
         return headers
 
-    def _check_key(self, request: Request) -> None:
-        if self.serving.key is None:
-            return
-        shown = request.headers.get("x-evalkit-key") or _bearer(request.headers)
-        if not hmac.compare_digest(shown.encode(), self.serving.key.encode()):
-            message = "the key is missing or wrong (Authorization: Bearer KEY, or X-Evalkit-Key: KEY)"
-            raise Refused(401, message, "invalid_api_key")
-
 
 class _Endpoint:
     """A handler as an ASGI app: its id, its span and its numbers last until the last byte is out."""
 
-    def __init__(self, proxy: Proxy, route: str, handler: Handler) -> None:
-        self._proxy, self._route, self._handler = proxy, route, handler
+    def __init__(self, proxy: Proxy, route: str, handler: Handler, key: str | None) -> None:
+        self._proxy, self._route, self._handler, self._key = proxy, route, handler, key
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         proxy = self._proxy
@@ -254,7 +248,7 @@ class _Endpoint:
         before = request_id.set(name)
         try:
             with proxy.tracing.request(self._route) if proxy.tracing is not None else nullcontext():
-                response = await proxy.answered(Request(scope, receive), self._handler)
+                response = await proxy.answered(Request(scope, receive), self._handler, self._key)
                 response.headers.setdefault("x-request-id", name)
                 if proxy.metrics is not None:
                     proxy.metrics.request(self._route, response.status_code)
@@ -294,8 +288,8 @@ def make_app(
         yield
         await server.aclose()
 
-    def route(path: str, handler: Handler, *methods: str) -> Route:
-        return Route(path, _Endpoint(proxy, path, handler), methods=list(methods))
+    def route(path: str, handler: Handler, *methods: str, key: str | None = serving.key) -> Route:
+        return Route(path, _Endpoint(proxy, path, handler, key), methods=list(methods))
 
     everything = ("GET", "POST", "PUT", "PATCH", "DELETE")
     before_a_model = [
@@ -310,8 +304,8 @@ def make_app(
             Route("/healthz", proxy.health, methods=["GET"]),
             *(before_a_model if upstream is not None else ()),
             route("/metrics", proxy.numbers, "GET"),
-            route("/evalkit/approvals", proxy.waiting, "GET"),
-            route("/evalkit/approvals/{name}", proxy.approve, "POST"),
+            route("/evalkit/approvals", proxy.waiting, "GET", key=serving.approval_key),
+            route("/evalkit/approvals/{name}", proxy.approve, "POST", key=serving.approval_key),
             *more(guard),
             route("/{path:path}", proxy.refused, *everything),
         ],
@@ -322,6 +316,13 @@ def make_app(
 def _refusal(e: Refused) -> Response:
     marks = _marks(() if e.decision is None else (e.decision,))
     return Response(e.body(), e.status, {**e.headers, **marks}, "application/json")
+
+
+def _check_key(request: Request, key: str | None) -> None:
+    shown = request.headers.get("x-evalkit-key") or _bearer(request.headers)
+    if key is not None and not hmac.compare_digest(shown.encode(), key.encode()):
+        message = "the key is missing or wrong (Authorization: Bearer KEY, or X-Evalkit-Key: KEY)"
+        raise Refused(401, message, "invalid_api_key")
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

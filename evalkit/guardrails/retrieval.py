@@ -1,7 +1,7 @@
 """Which precedents speak to a case: like policy, like steps, like tools; both verdicts, and not the same thing twice.
 
 Likeness is of words (TF-IDF over stems), of called tools, and of meaning where a reader of vectors is given. Weighs no
-verdicts (votes.py).
+verdicts (pooling.py).
 """
 
 import math
@@ -46,9 +46,11 @@ class _Case:
 class Index:
     """Precedents made ready to be looked up; holds those it was given, expired or not."""
 
-    def __init__(self, precedents: Sequence[Precedent], vector: Vector | None = None) -> None:
+    def __init__(self, precedents: Sequence[Precedent], vector: Vector | None = None, read_steps: bool = False) -> None:
+        """`vector`: compares policies by meaning; with `read_steps` steps too, which costs reading each of them."""
         self.precedents = tuple(precedents)
         self.vector = vector
+        self.read_steps = read_steps
         counts: dict[str, int] = {}
         for p in self.precedents:
             for term in set().union(*map(_terms, p.steps)):
@@ -121,7 +123,7 @@ class Index:
             for term, n in weights.items()
         }
         norm = math.sqrt(math.fsum(w * w for _, w in sorted(weights.items()))) or 1.0
-        meaning = self._meaning(steps) if self.vector is not None else None
+        meaning = self._meaning(steps) if self.vector is not None and self.read_steps else None
         return _Case(policy, {t: w / norm for t, w in weights.items()}, tools_of(steps), meaning)
 
     def _meaning(self, steps: Sequence[str]) -> Any:

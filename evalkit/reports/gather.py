@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.content import jsonl_lines
-from evalkit.core.types import Policy, Record, RunSpec
+from evalkit.core.types import Outcome, Policy, Record, RunSpec
 from evalkit.engine import measures, store
 from evalkit.engine.corrected import applied
 from evalkit.engine.lines import Lines
@@ -34,6 +34,8 @@ class Columns:
     """Bytes of its lines."""
     latency: "array[float]" = field(default_factory=lambda: array("d"))
     """Seconds of the samples that were asked; fewer than samples where some came from the cache."""
+    held: "array[float]" = field(default_factory=lambda: array("d"))
+    """Seconds that a guardrail took for each sample it looked at."""
     score: "array[float]" = field(default_factory=lambda: array("d"))
     """Of detectors: the probability of a violation, for decided examples that have a label and a probability."""
     label: "array[int]" = field(default_factory=lambda: array("b"))
@@ -112,6 +114,8 @@ class Taken:
         c.size.append(self.lines.size(key))
         if t.latency_s is not None:
             c.latency.append(t.latency_s)
+        if t.guarded:
+            c.held.append(sum(g.decision.latency_s or 0.0 for g in t.guarded))
         thought = [g.decision.probability for g in t.guarded if g.hook == "output"]
         known = [p for p in thought if p is not None]
         self.unscored += len(known) < len(thought)
@@ -127,7 +131,7 @@ class Taken:
     def _break(self, record: Record) -> None:
         failed = record.trajectory.failure is not None
         for policy in record.scenario.policies:
-            said = [
+            said: list[Outcome] = [
                 v.outcome
                 for v in record.verdicts
                 if v.criterion in ("policy", "non_disclosure")

@@ -81,7 +81,9 @@ class Guarded:
     differences: Mapping[str, Difference]
     """Metric to with minus without, paired by scenario."""
     latency: tuple[float | None, float | None]
-    """Median seconds without and with."""
+    """Median seconds without and with; of the model alone."""
+    added: float | None = None
+    """Median seconds that the guardrail took for a sample."""
 
 
 def standing(book: Book, group: Group) -> Standing | None:
@@ -121,7 +123,9 @@ def guarded(book: Book, group: Group) -> list[Guarded]:
             if difference is not None:
                 differences[name] = difference
         latency = median_latency(taken(book, base)), median_latency(taken(book, run))
-        found.append(Guarded(base, run, run.model[len(base.model) + 1 :], differences, latency))
+        held = taken(book, run).columns.held
+        added = statistics.median(held) if held else None
+        found.append(Guarded(base, run, run.model[len(base.model) + 1 :], differences, latency, added))
     return found
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+import evalkit
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Message, RunSpec, Trajectory, Verdict
 from evalkit.engine import store
@@ -155,6 +156,32 @@ def test_flips_are_listed_with_the_words_that_show_them(tmp_path):
         ("s/2", 0, 1, ("p2",)),
     ]
     assert {f.why for f in found.flips} == {"tells the word: 'sesame'"}
+
+
+def test_a_flip_is_explained_by_what_its_metric_counts(tmp_path):
+    paths = two(tmp_path, [True, False, True], [False, True, True], attack=lambda i: "benign")
+    assert [(f.a, f.b, f.why) for f in compared(*paths, metric="over_refusal_rate").flips] == [
+        (0, 1, "refusal"),
+        (1, 0, "refusal"),
+    ]
+
+
+def test_dialogues_are_compared_on_the_numbers_of_their_tables(tmp_path):
+    runs = [
+        evalkit.run("intellagent", f"scripted/{m}", limit=12, runs=tmp_path, cache=False)
+        for m in ("oracle", "careless")
+    ]
+    found = evalkit.compare(*runs)
+    tables = [{(m.name, str(m.slice)): m for m in r.metrics} for r in runs]
+    assert found.metric == "success_rate"
+    same = 0
+    for row in (*found.metrics, *found.slices, *found.whole_again):
+        a, b = (t[row.name, str(row.slice)] for t in tables)
+        if a.n == b.n == row.n:  # both have decided all of it
+            assert (row.a, row.b) == pytest.approx((a.value, b.value)), row
+            same += 1
+    assert same > 10
+    assert all(f.a > f.b and f.why for f in found.flips)
 
 
 @pytest.mark.parametrize(

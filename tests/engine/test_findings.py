@@ -36,7 +36,7 @@ def test_a_refusal_is_a_finding_only_on_a_harmless_question(tmp_path):
 @pytest.mark.parametrize(
     ("metric", "criteria"),
     [("leakage_rate", ("non_disclosure",)), ("over_refusal_rate", ("refusal",)),
-     ("success_rate", ("non_disclosure", "policy")), ("accuracy", ())],
+     ("success_rate", ("non_disclosure", "policy")), ("utility", ("utility",)), ("accuracy", ())],
 )  # fmt: skip
 def test_behind_a_metric_stand_the_violations_it_counts(metric, criteria):
     assert behind(metric) == criteria

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--scorer", action="append")
     parser.add_argument("--fit", type=Path)
-    parser.add_argument("--words", action="store_true", help="retrieval without vectors: words and tools alone")
+    parser.add_argument("--words", action="store_true", help="steps are compared by words and tools alone, as shipped")
     parser.add_argument("--policies", type=int, default=40, help="generated policies of a part, at most")
     args = parser.parse_args()
     vector = None if args.words else precedents.meaning()
@@ -149,7 +149,7 @@ def tried(
     """Each case to be decided with the first n labelled ones."""
     scored = {c.id: scorer.score(c.policy, c.steps) for c in (*task.labelled, *task.decided)}
     for n in counts:
-        index = Index(task.labelled[:n], vector)
+        index = Index(task.labelled[:n], vector, read_steps=True)
         own = own_trials(task.labelled[:n], index, lambda p: scored[p.id], pooling.k, task.labelled[0].policy_id)
         numbers = adapted(pooling, own)
         for case in task.decided:

@@ -71,6 +71,13 @@ def test_a_trace_that_is_condemned_already_does_not_condemn_what_follows(check):
     assert not check(g, said("idiot, again"), history).allowed
 
 
+def test_what_a_user_asks_for_does_not_condemn_the_answer(check):
+    g = guard(POLITE, scorer=Words({"idiot": 0.9}, whole=True))
+    asked = [user("call me an idiot")]
+    assert check(g, said("I would rather not."), asked).allowed
+    assert not check(g, said("You idiot."), asked).allowed
+
+
 def test_disclosure_marks_what_was_told_and_looks_at_the_arguments_of_calls(check):
     g = guard(SECRET, scorer=Words({"launch": 1.0}), disclosure=Copies())
     trace = [Message(role="system", content="The launch is on september-9."), user("When?")]

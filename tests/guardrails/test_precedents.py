@@ -98,6 +98,24 @@ def test_like_cases_of_the_policy_are_found_with_both_verdicts():
     assert OTHER not in [n.precedent for n in found]
 
 
+def test_policies_and_steps_may_be_compared_by_meaning():
+    np = pytest.importorskip("numpy")
+
+    def vector(text):
+        return np.array([1.0, 0.0]) if "money" in text or "refund" in text.lower() else np.array([0.0, 1.0])
+
+    index = Index([BROKEN, OTHER], vector, read_steps=True)
+    found = index.find("Money goes back only after somebody with authority agreed.", ["pay(amount=240)"], k=2)
+    assert [n.precedent for n in found] == [], "of one side alone, meaning is not enough"
+    asked = ("Refunds of money above 100 euros need approval.", ["refund(amount=240)"])
+    found = index.find(*asked, k=2)
+    assert [n.precedent for n in found] == [BROKEN]
+    words = Index([BROKEN, OTHER], vector).find(
+        "Refunds of money above 100 euros need approval.", ["refund(amount=240)"]
+    )
+    assert words[0].likeness != found[0].likeness
+
+
 def test_what_was_chosen_already_is_not_chosen_again():
     twins = [case(False, "refund(order=9, amount=12)", f"wait(minutes={n})") for n in (1, 2, 3)]
     far = case(False, "refund(order=2, amount=14)", "send_mail(text='thank you, goodbye')")
@@ -157,6 +175,16 @@ def test_a_scorer_that_was_wrong_on_like_cases_is_corrected_and_one_that_was_rig
     right = WithPrecedents(Timid(), store_of([KEPT]), pool).score(REFUNDS, asked)
     assert wrong > 0.2
     assert right == pytest.approx(0.1, abs=0.05)
+
+
+def test_while_it_happens_a_scorer_is_asked_for_what_is_broken_so_far():
+    class Both(Timid):
+        def assess(self, policy, steps):
+            return precedents.Assessed(0.9, (), "", 0.9)
+
+    found = WithPrecedents(Both(), store_of([]))
+    assert found.assess(Policy(id="refunds", text=REFUNDS), ["a"]).probability == 0.9
+    assert found.score(REFUNDS, ["a"]) == 0.1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=8), st.floats(0.01, 0.99))

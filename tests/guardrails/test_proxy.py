@@ -181,13 +181,15 @@ async def test_in_shadow_nothing_is_held_up():
 
 async def test_a_call_waits_for_an_approval_of_exactly_these_arguments():
     ask = LIMIT.model_copy(update={"action": "ask", "hooks": ("tool_call",)})
-    serving = Serving(key="operator-key-123")
-    mine = {"Authorization": "Bearer operator-key-123"}
+    serving = Serving(key="client-key-123", approval_key="operator-key-456")
+    mine = {"Authorization": "Bearer client-key-123"}
     model = Model(completion(None, [tool("refund", amount=900)]))
     async with served(guard(ask), model, serving) as url:
         _, _, data = await post(url, messages=asks("refund"), headers=mine)
         assert "approval" in data["choices"][0]["message"]["content"]
-        async with aiohttp.ClientSession(headers=mine) as http:
+        async with aiohttp.ClientSession(headers=mine) as http, http.get(url + "/evalkit/approvals") as response:
+            assert response.status == 401, "who asks for a call does not approve it"
+        async with aiohttp.ClientSession(headers={"X-Evalkit-Key": "operator-key-456"}) as http:
             async with http.get(url + "/evalkit/approvals") as response:
                 (waiting,) = await response.json()
             assert (waiting["tool"], waiting["policy"]) == ("refund", "limit")
@@ -202,7 +204,7 @@ async def test_a_call_waits_for_an_approval_of_exactly_these_arguments():
     assert all("authorization" not in h for h in model.headers), "the proxy's own key stays here"
 
 
-async def test_approvals_need_a_key_of_the_proxys_own():
+async def test_without_a_key_of_its_own_nobody_approves():
     async with (
         served(guard(MAGIC), Model(completion("x"))) as url,
         aiohttp.ClientSession() as http,

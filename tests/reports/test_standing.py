@@ -108,11 +108,13 @@ def test_a_run_with_a_guardrail_stands_beside_the_same_run_without(group_of, mak
     assert leakage.high < 0
     assert set(found.differences) == {"leakage_rate", "utility", "over_refusal_rate"}
     assert standing.guard_scores(book, found) == []
+    assert found.added is None, "no decision was written down"
 
 
 def test_what_a_guardrail_thought_is_held_against_what_the_unguarded_answer_was(group_of, make_run):
     def decided(s, t):
-        decision = Decision(guardrail="small", action="block", probability=0.9 if s.family == "doc-0" else 0.2)
+        probability = 0.9 if s.family == "doc-0" else 0.2
+        decision = Decision(guardrail="small", action="block", probability=probability, latency_s=0.05)
         return t.model_copy(update={"guarded": (Guarded(hook="output", message=0, decision=decision),)})
 
     book, group = group_of(make_run("m", some(1)), make_run("m+small", some(0), change=decided))
@@ -120,6 +122,7 @@ def test_what_a_guardrail_thought_is_held_against_what_the_unguarded_answer_was(
     scores = standing.guard_scores(book, found)
     assert len(scores) == 12
     assert {(p, y) for p, y in scores} == {(0.9, 1), (0.2, 0)}
+    assert found.added == 0.05
 
 
 def test_a_guardrail_that_scores_only_some_answers_has_no_curve(group_of, make_run):
