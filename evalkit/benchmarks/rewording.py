@@ -33,6 +33,8 @@ from evalkit.core.types import Context, Message, Model, Scenario
 
 TRIES = 2
 ANSWER_TOKENS = 1_200
+SPARE_TOKENS = 100
+"""For persona and story, beside the words that are there."""
 TOLD_EVERY = 15.0
 """Seconds between lines that say how far it is."""
 LONGEST = 700
@@ -163,7 +165,9 @@ async def _one(
     scenario: Scenario, event: Event, domain: Domain, asker: Asker, prompt: Prompt, rejected: Counter[str]
 ) -> Scenario | None:
     for round_ in range(TRIES):
-        proposal = await asker.ask(prompt, _filled(domain, event.user), _proposal, round_=round_)
+        fill = _filled(domain, event.user)
+        need = SPARE_TOKENS + len(fill["part"])  # three to four characters are a token
+        proposal = await asker.ask(prompt, fill, _proposal, round_=round_, need=need)
         if proposal is None:
             continue
         try:
