@@ -241,7 +241,7 @@ class _Loop:
         for group, rate in zip(self.optimizer.param_groups, (plan.learning_rate, plan.head_learning_rate), strict=True):
             group["lr"] = rate * pace
         losses = self.trainee.losses(batch, rng)
-        loss = sum(losses.values())
+        loss: Any = sum(losses.values())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
