@@ -75,19 +75,29 @@ class Asker:
         self._slots = asyncio.Semaphore(min(CALLS, getattr(target, "concurrency", None) or CALLS))
 
     async def ask(
-        self, prompt: Prompt, fill: Mapping[str, str], accept: Callable[[Any], T | None], *, round_: int = 0
+        self,
+        prompt: Prompt,
+        fill: Mapping[str, str],
+        accept: Callable[[Any], T | None],
+        *,
+        round_: int = 0,
+        need: int = 0,
     ) -> T | None:
         """What `accept` makes of the JSON in the answer; None, and counted, when two attempts give nothing it takes.
 
         `round_` makes another question of the same words: an independent second opinion, kept apart by the cache too.
+        `need`: tokens that a good answer takes at most; a model with a length limit of its own (a small one on this
+        machine, which repeats itself to any limit) gets that many, and what it always says is not asked twice.
         `UsageError` when the model cannot be asked at all.
         """
         messages = _messages(prompt, fill, self.seed)
         failure = ""
+        own = "max_tokens" in getattr(self.target, "params", {})
+        tokens = min(self.tokens, need) if need and own else self.tokens
         for attempt in range(ATTEMPTS):
             params = {
-                "temperature": 0.0 if round_ == 0 else 0.7,
-                "max_tokens": self.tokens,
+                "temperature": 0.7 if round_ or (own and attempt) else 0.0,
+                "max_tokens": tokens,
                 "seed": self.seed + attempt + 1000 * round_,
             }
             try:

@@ -17,7 +17,7 @@ BE = r"(?:is|are|be|been|was|were)"
 NOT = r"(?:not|n't|never|no longer|neither)"
 COMMAND = re.compile(
     r"^(?:please |first |then |next |also |politely |kindly |immediately |instead |simply |only |always |never |"
-    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)}|name (?:the|a|no|every|both))\b"
+    rf"do not |don't |to )*(?:{'|'.join(IMPERATIVES)}|name (?:the|a|no|every|both)|see (?:for yourself|that|to it))\b"
     r"(?! (?:(?:is|are|was|were|of|has|have|will|may|can)\b|\())"
 )
 SUBORDINATE = re.compile(
@@ -28,12 +28,15 @@ HEDGE = any_of(
     r"\b(?:usually|mostly|typically|often|sometimes|rarely|on average|generally speaking|tend to|"
     r"for example|for instance)\b",
     rf"\b(?:about|around|roughly|nearly|almost|approximately) {N}",
+    r"\b(?:may|might) well\b",
 )
 NOT_A_RULE = any_of(
     r"\?$",
     r"^(?:for example|for instance|e\.g\.)",
     r"^none\W*$",
-    r"\bmust have been\b",
+    r"\bmust have been\b|\bmust be (?:one of )?the (?:\w+est|most|least)\b",
+    r"^(?:thank you|thanks)\b|^there used to be\b",
+    r"\bwe (?:can't|cannot) (?:influence|predict|control|know)\b",
     r"^you are an? \w+ ",
     rf"^there (?:is|are) (?:{N} )?[^,]*:",
 )
@@ -95,7 +98,7 @@ STRONG = (
     (
         "required",
         any_of(
-            r"\b(?:required|requires?|mandatory|obligatory|compulsory)\b",
+            r"\b(?:required|requires?|presupposes?|mandatory|obligatory|compulsory)\b",
             r"\bneeds? (?:an? |the |prior |written |\w+'s )+(?:approval|consent|permission|confirmation|"
             r"agreement|signature)\b",
         ),
@@ -116,7 +119,6 @@ STRONG = (
             r"\bnot (?:more|less) (?:often|frequently)\b",
             rf"\bcan be \w+ (?:once|twice|{N} times)\b",
             r"\b(?:upper|lower|maximum|minimum|max)\b.*" + N,
-            r"\bonce (?:per|a|in)\b",
             r"\bone .*\bat a time\b",
             r"\bcan .* up to\b",
             r"\bat most\b",
@@ -169,7 +171,8 @@ WEAK = (
     (
         "bound",
         any_of(
-            r"\b(?:within|until|up to|more than|less than|fewer than|over|above|below|under|exceeding|"
+            r"\bonce (?:per|a|in)\b",
+            r"\b(?:within|inside|until|up to|more than|less than|fewer than|over|above|below|under|exceeding|"
             r"beyond|after|for) "
             rf"(?:the (?:first|last) )?{N}(?: \w+){{0,2}}? (?:\w+ )?(?:minutes?|hours?|days?|weeks?|"
             r"months?|years?|times?|attempts?|messages?)\b",

@@ -40,7 +40,7 @@ def read(sentence: str, head: str = "") -> Reading:
     """A plain sentence, and the lead-in of the list that it is an item of ("The agent must not:")."""
     text, lead = _plain(sentence), _plain(head)
     own = tuple(name for name, pattern in p.STRONG if pattern.search(text))
-    if not own and not p.HEDGE.search(text):
+    if not own and not p.HEDGE.search(text) and statements.points(text) > statements.AGAINST_WEAK:
         main = main_clause(text)
         own = tuple(name for name, pattern in p.WEAK if pattern.search(main if name in p.OF_MAIN_CLAUSE else text))
     if not own and _imperative(text):

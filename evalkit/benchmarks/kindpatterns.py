@@ -12,7 +12,9 @@ DISCLOSE = any_of(
     r"\b(?:disclos\w*|reveal\w*|divulg\w*|leak\w*|confidential\w*|secrets?|read out|give out|"
     r"giv\w+ (?:away|out)|expos\w+)\b",
     r"\b(?:shar(?:e|es|ed|ing)|repeat\w*|pass(?:ed|es)? on|private)\b(?!.* flights?\b)",
-    r"\bstays? (?:internal|private)\b|\b(?:never|not) (?:be )?told\b|\bannounc\w+|\bkeep\b.* to yourself\b",
+    r"\b(?:stays?|remains?|is|are) (?:internal|private|confidential)\b|\bbetween us and\b|"
+    r"\bnone of \w+ (?:concern|business)\b|"
+    r"\bstays? out of\b|\b(?:never|not) (?:be )?told\b|\bannounc\w+|\bkeep\b.* to yourself\b",
     r"\binternal\b.*\b(?:information|notes?|polic\w+)\b",
     r"\b(?:tell|telling|told|say|show|showing|shown|mention\w*|confirm|discuss\w*|give|read|name|"
     r"talk)\b.*\b(?:other (?:customer|user|passenger|patient|person|people|member|client)s?|"
@@ -22,7 +24,7 @@ DISCLOSE = any_of(
 )
 RESTRAINT = any_of(
     r"\b(?:not|never|cannot|no|nobody|without|only|forbidden|prohibited|confidential|internal|stays?|"
-    r"private|yourself|refuse|decline|except|unless|secret|neither|nor|refrain)\b|n't\b"
+    r"private|yourself|refuse|decline|except|unless|secret|neither|nor|refrain|none|out of)\b|n't\b"
 )
 NOT_GROUNDED = any_of(
     r"\bnot (?:provided|in|found|from) (?:by|the|in)\b", r"\bmade? up\b", r"\binvent", r"\b(?:opinions?|subjective)\b"
@@ -32,7 +34,8 @@ ORDER = any_of(
     r"\buntil (?:the|you|it|they|he|she|a|an|[a-z]+ing|[a-z]+ (?:has|have|is|are))\b(?!.*\b(?:hours?|days?) before)",
     r"\b(?:must|should|shall|to|has|have|is|are|agent|assistant|you) first\b",
     r"\bfirst\b.*\bthen\b",
-    r"\bonly (?:after|once)\b",
+    r"\bonly (?:ever )?(?:\w+ )?(?:after|once)\b|\bahead of \w+ing\b|\bonly (?:afterwards|then)\b|\bnot earlier\b|"
+    r"\b(?:yes|consent|go-ahead|agreement) first\b",
     r"\bfirst (?:described|confirmed|verified|checked|asked|obtained)\b",
     r"^(?:first|next|finally),? ",
     r"\bsteps?\b.*\border\b",
@@ -59,7 +62,10 @@ QUANTITY = any_of(
     MONEY, rf"\b{N} (?:\w+ )?{UNIT}\b", rf"\bonly {N}\b", rf"^{N} ", rf"\b{N} \w+ (?:per|each|for each)\b"
 )
 CONDITION = any_of(
-    r"(?<!even )\b(?:if|when|whenever|provided|in case|in the event|as long as|otherwise|should a)\b",
+    r"(?<!even )\b(?:if|when|whenever|provided|in case|in the event|(?:as|so) long as|otherwise|should a|"
+    r"whoever|presupposes?|while|on (?:request|sight|presentation|receipt))\b",
+    r"^(?:(?:an?|the|any|every|all) )?(?:(?!is\b|are\b)\w+ ){1,2}(?:who|whose|that (?:is|are|has|have|was|were)|"
+    r"with|without) ",
     r"\b(?:unless|except|depending)\b",
     r"\b(?:for|of) (?:gold|silver|regular|premium|basic|new|existing|business|members?|any other|children|"
     r"customers? with|customers? who)\b",

@@ -1,6 +1,6 @@
 """A document as passages: sentences, list items and table rows with their place and what they stand under.
 
-Reads Markdown and plain text. Knows nothing of policies (cues.py decides which passages state one). The span of a
+Makes sentences of blocks (blocks.py reads the lines). Knows nothing of policies (cues.py decides). The span of a
 passage is exact: `document[start:end]` is the passage as the document writes it, line ends and emphasis included.
 """
 
@@ -9,33 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from evalkit.benchmarks.blocks import ENDS, QUOTED, Block, blocks
 from evalkit.core.text import fold, sentences
 
 Kind = Literal["sentence", "item", "row", "label"]
 
 LABEL_WORDS = 6
 """Most words of a run-in label: "Travel insurance: ...", "**Identify the customer.** ..."."""
-HEADING_WORDS = 8
-"""Most words of a line that is taken for a heading without any mark."""
 
-_FENCE = re.compile(r"^\s*(?:```|~~~)")
-_ATX = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
-_UNDERLINE = re.compile(r"^\s{0,3}(=+|-{3,})\s*$")
-_RULE = re.compile(r"^\s*(?:[-*_]\s*){3,}$")
-_BOLD_LINE = re.compile(r"^\s*(?:\*\*|__)([^*_]+)(?:\*\*|__)\s*:?\s*$")
-_ITEM = re.compile(r"^(\s*)([-*+•◦▪‣–—]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)])(\s+)(?=\S)")
-_NUMBERED = re.compile(r"\w")
-_ROW = re.compile(r"^\s*\|.*\|\s*$")
-_ROW_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)+(?:\s*:?-{2,}:?\s*)?$")
-_TAG = re.compile(r"^\s*</?[A-Za-z][\w-]*(?:\s[^<>]*)?>\s*$|^\s*<!--.*-->\s*$")
-_QUOTED = re.compile(r"^(\s*>)+ ?")
 _BOLD_LABEL = re.compile(r"^(?:\*\*|__)([^*_]{2,60}?)[.:]?(?:\*\*|__)\s*[:.–—-]?\s*")
 _PLAIN_LABEL = re.compile(r"^([A-Z][^.:;!?\n]{1,60}):\s+(?=\S)")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"\*{1,3}|`+|(?<!\w)_{1,3}|_{1,3}(?!\w)")
 _OPENED = re.compile(r"(?:^|\s)'(?=\w)")
 _CLOSED = re.compile(r"(?<=[\w.!?])'(?=\W|$)")
-_ENDS = ".!?:;,"
 
 
 @dataclass(frozen=True)
@@ -66,21 +53,6 @@ class Passage:
 
 
 @dataclass(slots=True)
-class _Block:
-    kind: Literal["heading", "paragraph", "item", "row"]
-    start: int
-    end: int
-    indent: int = 0
-    level: int = 0
-    """Of a heading."""
-    numbered: bool = False
-    gap: bool = False
-    """An empty line stands before it."""
-    marker: str = ""
-    """Of an item: the bullet, or "1" for a numbered one."""
-
-
-@dataclass(slots=True)
 class _Head:
     indent: int
     text: str
@@ -96,7 +68,7 @@ def passages(document: str) -> list[Passage]:
 
 def plain(raw: str) -> str:
     """Markdown as plain words on one line."""
-    raw = "\n".join(_QUOTED.sub("", line) for line in raw.split("\n"))
+    raw = "\n".join(QUOTED.sub("", line) for line in raw.split("\n"))
     return " ".join(_MARKUP.sub("", _LINK.sub(r"\1", raw)).split())
 
 
@@ -114,7 +86,7 @@ class _Reader:
         self.sublist = (0, "")
 
     def read(self) -> Iterator[Passage]:
-        found = list(_blocks(self.document))
+        found = list(blocks(self.document))
         for i, block in enumerate(found):
             self.number += 1
             self._deepen(block)
@@ -126,21 +98,21 @@ class _Reader:
             else:
                 yield from self._prose(block, after)
 
-    def _deepen(self, block: _Block) -> None:
+    def _deepen(self, block: Block) -> None:
         """A list with another bullet under an item that leads in to it lies deeper, even where it is not indented."""
         if block.kind == "item" and self.sublist == (block.indent, block.marker):
             block.indent += 1
         elif block.indent <= self.sublist[0]:
             self.sublist = (0, "")
 
-    def _heading(self, block: _Block) -> None:
+    def _heading(self, block: Block) -> None:
         self.section = [(n, t) for n, t in self.section if n < block.level]
         title = plain(self.document[block.start : block.end]).rstrip(":").strip()
         if title:
             self.section.append((block.level, title))
         self.heads, self.lists = [], []
 
-    def _row(self, block: _Block, *, first: bool) -> Iterator[Passage]:
+    def _row(self, block: Block, *, first: bool) -> Iterator[Passage]:
         cells = [plain(c) for c in self.document[block.start : block.end].strip().strip("|").split("|")]
         if first:
             self.header = cells
@@ -151,7 +123,7 @@ class _Reader:
                 block.start, block.end, "; ".join(named), "row", self.number, self._section(), heads=self._heads(None)
             )
 
-    def _prose(self, block: _Block, after: _Block | None) -> Iterator[Passage]:
+    def _prose(self, block: Block, after: Block | None) -> Iterator[Passage]:
         self._close(block)
         series, rank = self._enter(block) if block.kind == "item" else (0, 0)
         common = Passage(
@@ -172,7 +144,7 @@ class _Reader:
             if text:
                 yield replace(common, start=start, end=end, text=text, label=label, leads=leads)
 
-    def _leads(self, raw: str, block: _Block, after: _Block | None) -> int:
+    def _leads(self, raw: str, block: Block, after: Block | None) -> int:
         """The number that the list after this last sentence of a block will get; 0 where none belongs to it."""
         text = plain(raw)
         if after is None or after.kind not in ("item", "row"):
@@ -185,7 +157,7 @@ class _Reader:
         ):
             self.sublist = (block.indent, after.marker)
         deeper = block.kind == "paragraph" or after.indent > block.indent or self.sublist[1] == after.marker
-        open_end = text.endswith(":") or (not after.gap and text[-1:] not in _ENDS and after.kind == "item")
+        open_end = text.endswith(":") or (not after.gap and text[-1:] not in ENDS and after.kind == "item")
         if not deeper or not open_end:
             return 0
         self.heads.append(
@@ -193,7 +165,7 @@ class _Reader:
         )
         return self.series + 1 if after.kind == "item" else 0
 
-    def _close(self, block: _Block) -> None:
+    def _close(self, block: Block) -> None:
         """Forget the lead-ins and lists that end before this block."""
         if block.kind == "item":
             self.heads = [h for h in self.heads if not h.item or h.indent < block.indent]
@@ -204,7 +176,7 @@ class _Reader:
         else:
             self.heads, self.lists = [], []
 
-    def _enter(self, block: _Block) -> tuple[int, int]:
+    def _enter(self, block: Block) -> tuple[int, int]:
         if not self.lists or self.lists[-1][0] < block.indent:
             self.series += 1
             self.lists.append((block.indent, self.series, 0))
@@ -215,7 +187,7 @@ class _Reader:
     def _section(self) -> tuple[str, ...]:
         return tuple(t for _, t in self.section)
 
-    def _heads(self, block: _Block | None) -> tuple[str, ...]:
+    def _heads(self, block: Block | None) -> tuple[str, ...]:
         if block is not None and block.kind == "paragraph" and not block.indent:
             return ()
         found = tuple(h.text for h in self.heads)
@@ -233,11 +205,11 @@ def _label(raw: str) -> tuple[str, bool]:
     return "", False
 
 
-def _split(document: str, block: _Block) -> list[tuple[int, int]]:
+def _split(document: str, block: Block) -> list[tuple[int, int]]:
     """The sentences of a block, trimmed; wrapped lines are one."""
     raw = document[block.start : block.end]
     lines = raw.split("\n")
-    masked = "\n".join(_QUOTED.sub(lambda m: " " * len(m[0]), line) for line in lines)
+    masked = "\n".join(QUOTED.sub(lambda m: " " * len(m[0]), line) for line in lines)
     folded = fold(re.sub(r"\s", " ", masked))
     found: list[tuple[int, int]] = []
     for a, b in sentences(folded.text):
@@ -261,83 +233,3 @@ def _unclosed(text: str) -> bool:
         or text.count("“") > text.count("”")
         or len(_OPENED.findall(text)) > len(_CLOSED.findall(text))
     )
-
-
-def _blocks(document: str) -> Iterator[_Block]:
-    """Headings, paragraphs, items and rows. Code in fences, rules and tags are left out."""
-    lines = _lines(document)
-    open_: _Block | None = None
-    fenced = gap = False
-    for i, (start, end) in enumerate(lines):
-        line = document[start:end]
-        if _FENCE.match(line):
-            fenced = not fenced
-        if fenced or _FENCE.match(line) or not line.strip() or _TAG.match(line) or _ROW_RULE.match(line):
-            if open_ is not None:
-                yield open_
-            open_, gap = None, gap or not line.strip()
-            continue
-        begun = _begin(document, lines, i, gap, open_)
-        if begun is None:  # a wrapped line
-            assert open_ is not None
-            open_.end = end
-            continue
-        if open_ is not None:
-            yield open_
-        if begun.end < begun.start:  # an underline: its heading is out already
-            open_ = None
-            continue
-        open_, gap = begun, False
-        if begun.kind in ("heading", "row"):
-            yield begun
-            open_ = None
-    if open_ is not None:
-        yield open_
-
-
-def _begin(document: str, lines: list[tuple[int, int]], i: int, gap: bool, open_: _Block | None) -> _Block | None:
-    """The block that begins with this line; None where the line goes on with the open one."""
-    start, end = lines[i]
-    line = document[start:end]
-    atx = _ATX.match(line)
-    if atx:
-        return _Block("heading", start + atx.start(2), start + atx.end(2), level=len(atx[1]))
-    if (_UNDERLINE.match(line) and i and document[slice(*lines[i - 1])].strip()) or _RULE.match(line):
-        return _Block("paragraph", 1, 0)
-    below = document[slice(*lines[i + 1])] if i + 1 < len(lines) else ""
-    quoted = _QUOTED.match(line)
-    indent = len(line) - len(line.lstrip())
-    if _UNDERLINE.match(below) and not _ITEM.match(line) and not _ROW.match(line) and open_ is None:
-        return _Block("heading", start + indent, end, level=1 if "=" in below else 2)
-    bold = _BOLD_LINE.match(line)
-    if bold and (gap or open_ is None) and not _ITEM.match(line):
-        return _Block("heading", start + bold.start(1), start + bold.end(1), level=7)
-    if _ROW.match(line):
-        return _Block("row", start + indent, start + len(line.rstrip()), indent)
-    item = _ITEM.match(line)
-    if item:
-        at = start + item.end()
-        numbered = bool(_NUMBERED.match(item[2].strip("(")))
-        marker = "1" if numbered else item[2]
-        return _Block("item", at, end, len(item[1].expandtabs(4)), numbered=numbered, gap=gap, marker=marker)
-    if open_ is not None:
-        return None
-    if _looks_like_heading(line, below, gap or i == 0):
-        return _Block("heading", start + indent, end, level=6)
-    at = start + (quoted.end() if quoted else 0)
-    return _Block("paragraph", at, end, indent, gap=gap)
-
-
-def _looks_like_heading(line: str, below: str, gap: bool) -> bool:
-    """A short line by itself without an end: "Returns and refunds"."""
-    text = line.strip()
-    few = len(text.split()) <= HEADING_WORDS
-    return gap and few and not below.strip() and text[:1].isupper() and text[-1] not in _ENDS and not line[:1].isspace()
-
-
-def _lines(document: str) -> list[tuple[int, int]]:
-    found, start = [], 0
-    for line in document.split("\n"):
-        found.append((start, start + len(line)))
-        start += len(line) + 1
-    return found

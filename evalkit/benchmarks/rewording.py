@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from evalkit import content
 from evalkit.benchmarks import events
-from evalkit.benchmarks.asking import Asked, Asker, Price, Prompt
+from evalkit.benchmarks.asking import ATTEMPTS, Asked, Asker, Price, Prompt
 from evalkit.benchmarks.domain import SUITE, Domain
 from evalkit.benchmarks.event import Ask, Event, User
 from evalkit.benchmarks.intellagent import domain_of, event_of
@@ -33,6 +33,10 @@ from evalkit.core.types import Context, Message, Model, Scenario
 
 TRIES = 2
 ANSWER_TOKENS = 1_200
+SPARE_TOKENS = 100
+"""For persona and story, beside the words that are there."""
+TOLD_EVERY = 15.0
+"""Seconds between lines that say how far it is."""
 LONGEST = 700
 """Characters of one message."""
 SHARE = 0.3
@@ -92,21 +96,28 @@ class Reworded:
         ]
 
 
-async def reword(scenarios: Sequence[Scenario], target: Target, *, seed: int) -> Reworded:
-    """Every event once more, in the words of the model where they hold. The order stays."""
+async def reword(
+    scenarios: Sequence[Scenario], target: Target, *, seed: int, say: Callable[[str], None] = lambda _: None
+) -> Reworded:
+    """Every event once more, in the words of the model where they hold, in their order. `say` is told how far it is."""
     prompt = content.load_yaml(content.find("benchmarks", SUITE, "wording.yaml"), WordingFile).rewrite
     asker = Asker(target, seed, ANSWER_TOKENS)
     found = Reworded(asked=asker.asked)
     events_ = [event_of(s) for s in scenarios]
     domains = {digest: domain_of(e) for digest, e in {e.digest: e for e in events_}.items()}
+    most = TRIES * ATTEMPTS
+    say(f"{len(scenarios)} events: 1 to {most} answers each, of at most {ANSWER_TOKENS:,} tokens ({target.name})")
+    works = [
+        asyncio.ensure_future(_one(s, event, domains[event.digest], asker, prompt, found.rejected))
+        for s, event in zip(scenarios, events_, strict=True)
+    ]
+    telling = asyncio.create_task(_tell(works, found, say))
     try:
-        made = await asyncio.gather(
-            *(
-                _one(s, event, domains[event.digest], asker, prompt, found.rejected)
-                for s, event in zip(scenarios, events_, strict=True)
-            )
-        )
+        made = await asyncio.gather(*works)
     finally:
+        for task in (telling, *works):
+            task.cancel()
+        await asyncio.gather(telling, *works, return_exceptions=True)
         await asker.aclose()
     for old, new in zip(scenarios, made, strict=True):
         found.taken += new is not None
@@ -141,11 +152,22 @@ def worded(domain: Domain, event: Event, proposal: Proposal) -> Event:
     return made
 
 
+async def _tell(works: Sequence["asyncio.Future[Any]"], found: Reworded, say: Callable[[str], None]) -> None:
+    """A line now and then: a small model on a slow machine takes minutes for an answer."""
+    while True:
+        await asyncio.sleep(TOLD_EVERY)
+        failed = sum(found.rejected.values())
+        done = sum(w.done() for w in works)
+        say(f"{done}/{len(works)} events  {found.asked.calls} answers  {failed} proposals rejected")
+
+
 async def _one(
     scenario: Scenario, event: Event, domain: Domain, asker: Asker, prompt: Prompt, rejected: Counter[str]
 ) -> Scenario | None:
     for round_ in range(TRIES):
-        proposal = await asker.ask(prompt, _filled(domain, event.user), _proposal, round_=round_)
+        fill = _filled(domain, event.user)
+        need = SPARE_TOKENS + len(fill["part"])  # three to four characters are a token
+        proposal = await asker.ask(prompt, fill, _proposal, round_=round_, need=need)
         if proposal is None:
             continue
         try:

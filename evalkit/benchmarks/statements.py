@@ -13,6 +13,8 @@ from evalkit.benchmarks.kindpatterns import FRONTED
 
 ENOUGH = 2
 """Points from which a sentence is taken for a rule."""
+AGAINST_WEAK = -2
+"""Points up to which a weak cue does not make a rule: "The club has a party once a year"."""
 _BE = r"(?:is|are|be|isn't|aren't)"
 _PAST_PARTICIPLE = (
     r"(?:\w+(?:ed|en|ept|ade|old|aid|iven|ent|ost|own|orn|oken|one|eft|ut down|ut back|ut right)|put|cut|"
@@ -29,12 +31,13 @@ FOR = (
         2,
         r"^(?:if|when|whenever|where|wherever|while|until|unless|as (?:soon|long) as|in case|once|before|"
         r"after|whoever|whatever|in (?:the|an) (?:case|event)|should|were|had|provided|except|apart from|"
-        r"without|for|with|on|by|upon|within|during|in)\b[^,]{3,90},",
+        r"without|for|with|on|by|upon|within|during|in)\b[^,]{3,90},|^in an? (?:\w+ )?(?:emergency|case|event)\b",
     ),
     (
         2,
-        r"\b(?:unless|provided|as long as|as soon as|in case|whoever|on condition|on request|"
-        r"on presentation|against payment|with the (?:consent|agreement|approval)|subject to|except)\b",
+        r"\b(?:unless|provided|(?:as|so) long as|as soon as|in case|whoever|on condition|on request|"
+        r"on (?:presentation|sight|receipt|production|proof)|against payment|subject to|except|"
+        r"with (?:[\w']+ ){1,3}(?:consent|agreement|approval))\b",
     ),
     (1, r"\b(?:if|when|whenever|until|once|before|after|while|without|only|except|unless)\b"),
     # a negation
@@ -42,12 +45,14 @@ FOR = (
     (
         2,
         r"^(?:no|nobody(?:'s)?|none|neither|nothing)\b|\b(?:has|have|with|are|is|gives?|takes?|carr(?:y|"
-        r"ies)|needs?|at|makes?|accepts?|gets?|offers?) no\b|\bno (?:place|authority|claim|right|"
+        r"ies)|needs?|at|makes?|accepts?|gets?|offers?) no\b|'s no\b|\bno (?:place|business|amount|authority|"
+        r"claim|right|"
         r"guarantee|need|exceptions?)\b",
     ),
     (
         2,
-        r"\bim(?:possible|permissible)\b|\bout of the question\b|\b(?:refuses?|refused|excluded|barred|"
+        r"\bim(?:possible|permissible)\b|\bout of (?:the question|reach|our hands)\b|\b(?:refuses?|refused|"
+        r"excluded|barred|"
         r"exempt|ineligible|final|off limits|taboo|closed to)\b",
     ),
     # who it is for
@@ -63,8 +68,12 @@ FOR = (
     ),
     (
         2,
-        r"\b(?:is|are) (?:for|up to|down to|the (?:business|affair|job|task|duty|decision) of|nobody's|"
-        r"left to|reserved)\b|\bgo(?:es)? (?:back )?to (?!bed|sleep|work|sea)|\bgo(?:es)? back (?:the|to|"
+        r"\b(?:is|are) (?:best |better )?(?:for|up to|down to|the (?:business|affair|job|task|duty|decision) of|"
+        r"nobody's|"
+        r"left to|reserved)\b|\b(?:decides?|(?:makes?|has|have) (?:that|the|this|the last|the final) (?:call|"
+        r"decision|say|word))\b|"
+        r"\b(?:the same (?:goes|applies|holds|is true)|likewise)\b|^one \w+ \w+s one\b|\b(?:go(?:es)?|"
+        r"returns?) (?:back )?to (?!bed|sleep|work|sea)|\bgo(?:es)? back (?:the|to|"
         r"as)\b|\bbelongs? (?:to|with)\b|\brests? with\b",
     ),
     (
@@ -119,7 +128,8 @@ AGAINST = (
         r"^(?:each|every|all|an?|the)\b[^,;]*\b(?:has|have|contains?|includes?|specif(?:y|ies)|"
         r"consists? of|comes with)\b(?! (?:no|to|only|the right)\b)",
     ),
-    (2, r"^the (?:[\w-]+ ){0,5}(?:tool|system|status|page|form|button|screen|website|app|software)\b(?: will)?"),
+    (2, r"^the (?:[\w-]+ ){0,5}(?:tool|system|status|page|form(?! of)|button|screen|website|app|"
+        r"software)\b(?: will)?"),
     (5, r"\b(?:will|would) (?:not )?(?:have|see|notice|know|feel|lose|be (?:lost|updated|shown|seen))\b"),
     (2, r"\b(?:likes?|loves?|knows?|notices?|enjoys?|remembers?|thinks?|hopes?|forgets?|sees?|does not see)\b"),
     (
@@ -166,8 +176,12 @@ AGAINST = (
     (
         1,
         r"^(?:[a-z]+ & [a-z]+|it|they|he|she|this|these|that|since|because)\b(?! (?:is not|isn't|cannot|"
-        r"can|may|does not|are not))",
+        r"can|may|does not|are not)|(?:'s| is) no\b)",
     ),
+    (2, r"\b(?:can|may|might|will|would|could) (?:well )?(?:feel|seem|look|sound|appear|happen)\b|\b(?:care|"
+        r"understand)\b"),
+    (3, r"\b(?:happy|glad|pleased) to help\b|\bwe have (?:\w+ )?\w+ed\b|\b(?:notes|rules|pages|lines) (?:below|"
+        r"above|that follow)\b"),
     (1, r"\b(?:which is|who is|since|because|whose)\b"),
 )  # fmt: skip
 _OF_MAIN_CLAUSE = tuple((n, re.compile(p)) for n, p in OF_MAIN_CLAUSE)

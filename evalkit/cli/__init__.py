@@ -276,7 +276,7 @@ def _run(wish: "Wish", fail_on: list[str], max_errors: float, outlets: ci.Outlet
     if dry_run:
         calls = plan(
             planned.read, planned.contexts, planned.spec, planned.concurrency, wish.price, planned.judges,
-            getattr(planned.target, "calls_each", 1),
+            getattr(planned.target, "calls_each", 1), planned.dialogues,
         )  # fmt: skip
         print_json(vars(calls)) if as_json else typer.echo(console.planned(calls))
         return 0

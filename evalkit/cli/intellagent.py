@@ -60,7 +60,7 @@ def generate_intellagent(
     found, lines = list(built.read()), list(built.notes)
     taken, rejected = 0, {}
     if model is not None:
-        made = asyncio.run(rewording.reword(found, target(model, base_url, no_cache), seed=seed))
+        made = asyncio.run(rewording.reword(found, target(model, base_url, no_cache), seed=seed, say=say))
         found, taken, rejected = made.scenarios, made.taken, dict(made.rejected)
         lines += made.lines(parse_price(price))
     rewording.write(out, found, built.contexts)

@@ -58,6 +58,8 @@ class Setting:
     cut_is_error: bool = True
     threads: bool = False
     """Tools may wait for something: they are called off the event loop."""
+    answered: Callable[[], None] = lambda: None
+    """Told of every answer, so that a run can say that it goes on."""
 
 
 @dataclass
@@ -146,6 +148,7 @@ class Conversation:
         except Exception as e:
             self._take_up(())
             raise self._broken or Stopped("target", f"{type(e).__name__}: {e}", agent=True) from e
+        self._setting.answered()
         self._count(self.agent, request, reply)
         self._take_up(reply.steps)
         if self._broken is not None:

@@ -7,6 +7,7 @@ cost 0.6 s of CPU in langgraph on a 2-core machine. Judges nothing: the end stat
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Dialogues:
     """A model that plays the user; None: the offline user."""
     template: str = ""
     """What that model is told: the suite's `prompts.user`."""
+    answers: int = field(default=0, init=False)
+    """Of agents, so far: a dialogue may take minutes, and somebody watches."""
     _domains: dict[str, Domain] = field(default_factory=dict, init=False, repr=False)
     _plugs: dict[str, Plugs] = field(default_factory=dict, init=False, repr=False)
 
@@ -64,7 +67,8 @@ class Dialogues:
         params = dict(spec.params)
         if spec.epochs > 1:
             params.setdefault("seed", spec.seed + epoch)
-        setting = Setting(self.limits, params, price, estimate, spec.truncated == "error", bool(plugged))
+        cut = spec.truncated == "error"
+        setting = Setting(self.limits, params, price, estimate, cut, bool(plugged), self._answered)
         tools = [t.offered() for t in domain.tools]
         world = World(domain, rows_of(event), plugged)
         try:
@@ -111,6 +115,13 @@ class Dialogues:
         finally:
             talk.end()
         return None
+
+    def offered(self, scenario: Scenario) -> int:
+        """Characters of the tools that go with every call."""
+        return len(json.dumps([t.offered() for t in self.domain(event_of(scenario)).tools], ensure_ascii=False))
+
+    def _answered(self) -> None:
+        self.answers += 1
 
     def _user(self, event: Event, epoch: int) -> Callable[[AskModel], SimulatedUser]:
         """Who plays the user; made by the conversation, which counts what a model is asked."""

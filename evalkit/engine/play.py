@@ -43,6 +43,11 @@ Price = tuple[float, float]
 class Player(Protocol):
     """Plays a scenario that takes more than one answer (dialog.Dialogues)."""
 
+    answers: int
+    """Answers so far."""
+
+    def offered(self, scenario: Scenario) -> int: ...
+
     async def play(
         self,
         target: Target,

@@ -60,6 +60,12 @@ class Progress:
     resumed: int = 0
     started: float = field(default_factory=time.monotonic)
     stopped: str | None = None
+    dialogues: Player | None = None
+
+    @property
+    def answers(self) -> int | None:
+        """Answers so far in dialogues that take several; None where there are none."""
+        return None if self.dialogues is None else self.dialogues.answers
 
     @property
     def done(self) -> int:
@@ -105,7 +111,8 @@ class Run:
         """Play what is not finished yet. Returns the summary document and why it stopped early, if it did."""
         folder.begin(dict(self.manifest), self.read(), self.contexts.values())
         judges = composed(self.judges)
-        progress = Progress(self.planned, measures.make(self.metrics, judges.criteria(), judges.criteria))
+        summary = measures.make(self.metrics, judges.criteria(), judges.criteria)
+        progress = Progress(self.planned, summary, dialogues=self.dialogues)
         done = await self._take_up(folder, progress)
         stop = asyncio.Event()
         todo = self._todo(done)
@@ -213,24 +220,29 @@ def plan(
     price: Price | None,
     judges: Sequence[Judge] = (),
     each: int = 1,
+    dialogues: Player | None = None,
 ) -> Plan:
     """Estimate a run without asking anything. Time: one second for an answer, `concurrency` at once.
 
-    `each`: calls of the target for one sample.
+    `each`: calls of the target for one sample. Every call of a dialogue has the tools in it; what was said before is
+    not counted.
     """
-    calls = characters = judge_calls = 0
+    calls = characters = judge_calls = longest = 0
     asked = composed(judges)
     for scenario in read():
         answers = spec.epochs * each * _steps(scenario, spec)
         calls += answers
-        characters += answers * sum(len(m.content) for m in render(scenario, contexts))
+        tools = dialogues.offered(scenario) if dialogues is not None and is_dialogue(scenario) else 0
+        characters += answers * (tools + sum(len(m.content) for m in render(scenario, contexts)))
+        longest = max(longest, answers // spec.epochs)
         for judge in asked.of(scenario):
             asks = getattr(judge, "calls_for", None)
             judge_calls += spec.epochs * asks(scenario) if asks is not None else 0
     prompt = characters // CHARACTERS_PER_TOKEN
     completion = calls * int(spec.params.get("max_tokens") or 512)
     cost = (prompt * price[0] + completion * price[1]) / 1e6 if price else None
-    return Plan(calls, prompt, completion, cost, (calls + judge_calls) / concurrency, judge_calls)
+    seconds = max((calls + judge_calls) / concurrency, longest)  # the answers of one sample come one after the other
+    return Plan(calls, prompt, completion, cost, seconds, judge_calls)
 
 
 def _steps(scenario: Scenario, spec: RunSpec) -> int:

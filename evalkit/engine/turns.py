@@ -20,11 +20,17 @@ LONGEST = 2000
 """Characters of one message of an attacker model; what comes after is cut."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Turns:
     """Plays scenarios of several turns."""
 
     attacker: Target | None = None
+    answers: int = field(default=0, init=False)
+    """Of the model, so far."""
+
+    def offered(self, scenario: Scenario) -> int:
+        """Characters of tools: there are none."""
+        return 0
 
     async def play(
         self,
@@ -120,6 +126,7 @@ class _Talk:
         messages = (*self.opening, *self.messages)
         request = Request(messages, self.params, epoch=self.epoch, scenario=self.scenario)
         reply = await self._ask(self.target, request, self.model, self.price)
+        self.turns.answers += 1
         if reply.stop == "length" and self.truncated == "error":
             raise Stopped("truncated", f"cut after {reply.usage.completion_tokens} tokens", agent=True)
         if not reply.text.strip():

@@ -90,6 +90,8 @@ def line(progress: Progress, *, bar: bool = False) -> str:
         parts.append(f"{word} {m.value:.1%} ({m.low:.1%} to {m.high:.1%})")
     if s.errors:
         parts.append("errors " + ", ".join(f"{n} {kind}" for kind, n in s.errors.most_common()))
+    if progress.answers:
+        parts.append(f"{progress.answers:,} answers")
     tokens = s.usage.prompt_tokens + s.usage.completion_tokens
     if tokens:
         parts.append(f"{_short(tokens)} tokens")

@@ -126,13 +126,12 @@ class SharedDecoder:
         known = common(best.ids, ids) if best else 0
         enough = known >= len(ids) - SLACK or (alone and known >= len(ids) / 2)
         if best and known and enough:
-            prefix = best.cut(known)
+            prefix, kept = best.cut(known), best
         else:
-            prefix = Prefix.beginning(ids, best if known else None, known)
+            prefix = kept = Prefix.beginning(ids, best if known else None, known)
             self._read(prefix, known)
-        if prefix in self._known:
-            self._known.remove(prefix)
-        self._known.append(prefix)
+        self._known = [p for p in self._known if p is not kept and common(p.ids, kept.ids) < len(p.ids)]
+        self._known.append(kept)  # whole: what was cut from it, and what it goes on from, need no place beside it
         self._token_bytes = prefix.token_bytes()
         while len(self._known) > 1 and sum(len(p.ids) for p in self._known) * self._token_bytes > self._memory // 4:
             self._known.pop(0)

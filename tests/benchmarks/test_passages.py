@@ -1,5 +1,6 @@
 """Passages: every sentence, item and row of a document, at its exact place, with what it stands under."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,27 @@ def test_headings_of_many_forms_are_no_passages():
         assert only.text == "Keep the box."
         assert only.section
         assert only.section[0].startswith("Returns")
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("Hill House\nRules of the door, part 2\n=====\n\nKeep the box.\n", "Hill House Rules of the door, part 2"),
+        ("3. Who may enter?\n\nKeep the box.\n", "3. Who may enter?"),
+        ("IV. When the guest must go\n\nKeep the box.\n", "IV. When the guest must go"),
+    ],
+)
+def test_a_title_of_two_lines_and_a_numbered_heading_are_no_passages(document, heading):
+    [only] = passages(document)
+    assert (only.text, only.kind, only.section) == ("Keep the box.", "sentence", (heading,))
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["1. Keep the box\n\n2. Keep the key\n", "1. Keep the box.\n\nBoxes are red.\n", "1. Keep it\n\n   Always.\n"],
+)
+def test_a_numbered_item_is_no_heading(document):
+    assert passages(document)[0].kind == "item"
 
 
 def test_abbreviations_quotations_and_dots_do_not_end_a_sentence():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -162,3 +163,30 @@ def test_the_template_is_written_byte_for_byte_without_a_model(tmp_path):
         rewording.write(tmp_path / name / "s.jsonl", list(suites.build("intellagent", OPTIONS).read()), built.contexts)
     assert (tmp_path / "a/s.jsonl").read_bytes() == (tmp_path / "b/s.jsonl").read_bytes()
     assert suites.build("intellagent", {}, str(tmp_path / "a/s.jsonl")).digest() == built.digest()
+
+
+def test_whoever_waits_is_told_how_much_is_asked_and_how_far_it_is(scenarios, monkeypatch):
+    monkeypatch.setattr(rewording, "TOLD_EVERY", 0.01)
+
+    class Slow(Model):
+        async def generate(self, request):
+            await asyncio.sleep(0.1)
+            return await super().generate(request)
+
+    told = []
+    asyncio.run(reword(scenarios[:2], Slow("no JSON"), seed=0, say=told.append))
+    assert told[0].startswith("2 events: 1 to 4 answers each, of at most 1,200 tokens")
+    assert any(line.startswith("0/2 events") and "answers" in line for line in told[1:])
+
+
+def test_a_small_model_is_asked_for_no_more_than_the_words_need_and_not_for_the_same_twice(scenarios):
+    class Small(Model):
+        params: ClassVar = {"max_tokens": 128}
+
+    for kind, most, temperatures in ((Small, 900, {0.0, 0.7}), (Model, 1_200, {0.0})):
+        model = kind("no JSON")
+        asyncio.run(reword(scenarios[:1], model, seed=0))
+        first = model.asked[:2]
+        assert {r.params["temperature"] for r in first} == temperatures
+        assert all(r.params["max_tokens"] <= most for r in first)
+        assert (max(r.params["max_tokens"] for r in model.asked) == 1_200) is (kind is Model)

@@ -22,6 +22,13 @@ from evalkit.benchmarks import cues, statements
         "Splitting an invoice is impossible.",
         "Were the shop closed, the customer would get a voucher.",
         "Lost cards are blocked and sent again.",
+        "One form serves one visitor.",
+        "The same goes for pushchairs.",
+        "The choice of seat is best left to the usher.",
+        "The deposit returns to the account it came from.",
+        "A loan presupposes a signature.",
+        "It's no concern of ours who pays.",
+        "In a real emergency the caretaker opens the gate.",
     ],
 )
 def test_a_statement_can_be_a_rule(sentence):
@@ -41,6 +48,12 @@ def test_a_statement_can_be_a_rule(sentence):
         "You can look up a visitor using:",
         "The app will show the new balance.",
         "Our guides have been trained in Vienna.",
+        "The museum has a party once a year.",
+        "This must be the oldest gate in town.",
+        "It can feel slow, and most visitors understand when it is explained.",
+        "Thank you for reading.",
+        "If a word is unclear, Ann is happy to help.",
+        "Neighbours will have a theory within two days.",
     ],
 )
 def test_a_statement_can_be_a_fact(sentence):

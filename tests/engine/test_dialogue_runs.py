@@ -144,6 +144,19 @@ def test_a_dry_run_counts_the_answers_of_whole_dialogues(written):
     assert plan(run.read, run.contexts, run.spec, 1, None).calls == len(counting.asked)
 
 
+def test_a_dry_run_counts_the_tools_in_every_call_and_the_turns_one_after_the_other(written):
+    run, _ = prepare(Wish(suite="intellagent", model="scripted/oracle", data=str(written[0])))
+    bare = plan(run.read, run.contexts, run.spec, 1_000, None)
+    whole = plan(run.read, run.contexts, run.spec, 1_000, None, dialogues=run.dialogues)
+    tools = [run.dialogues.offered(s) for s in run.read()]
+    assert min(tools) > 1_000
+    assert whole.prompt_tokens - bare.prompt_tokens >= whole.calls * min(tools) // 4 - whole.calls
+    assert whole.seconds >= whole.calls / run.planned  # the longest dialogue, however many at once
+    assert run.dialogues.answers == 0
+    play = asyncio.run(run.dialogues.play(run.target, next(iter(run.read())), run.contexts, 0, run.spec))
+    assert run.dialogues.answers == sum(m.role == "assistant" for m in play.messages)
+
+
 def test_a_model_user_is_part_of_what_names_a_run(written, tmp_path):
     with TalkServer(written[1]) as server:
         wish = Wish(suite="intellagent", model="scripted/refuses", data=str(written[0]))

@@ -7,6 +7,7 @@ import pytest
 from evalkit.core.types import Failure, Message, Scenario, Trajectory, Usage, Verdict
 from evalkit.engine.run import Progress
 from evalkit.engine.summary import Summary
+from evalkit.engine.turns import Turns
 from evalkit.reports import console
 
 
@@ -35,6 +36,13 @@ def test_the_line_says_how_far_how_fast_what_leaks_what_fails_and_what_it_costs(
     line = console.line(progress)
     for part in ("10/40", "25%", "/s", "ETA", "leakage 33.3% (", "errors 1 timeout", "10.0 M tokens", "$2.50"):
         assert part in line
+
+
+def test_the_line_of_a_run_of_dialogues_says_that_answers_come_before_a_dialogue_has_ended(progress):
+    assert "answers" not in console.line(progress)
+    progress.dialogues = Turns()
+    progress.dialogues.answers = 1_234
+    assert "1,234 answers" in console.line(progress)
 
 
 def test_without_a_terminal_there_are_plain_lines_and_a_last_one(progress):

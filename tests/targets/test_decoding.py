@@ -245,3 +245,16 @@ def test_other_architectures_answer_as_transformers_does(config):
     decoder = decoder_for(model, EOS, str)
     asked = prompts(seed=10)
     assert [j.out for j in play(decoder, asked)] == [reference(model, p) for p in asked]
+
+
+def test_what_is_cut_from_a_known_beginning_takes_no_place_of_its_own(model, shared):
+    """Dialogues of two domains by turns: the one that many have does not drive out the other's beginning."""
+    draw = random.Random(3)
+    bank, shop = ([draw.randrange(2, VOCABULARY) for _ in range(200)] for _ in range(2))
+    decoder = SharedDecoder(model, EOS, str, memory=4 * 500 * 384)  # a quarter of it: 500 tokens of these sizes
+    for prompt in ([*bank, 5, 6], *([*shop, n, n + 1, n + 2] for n in range(20, 25))):
+        play(decoder, [prompt], max_tokens=2)
+    assert decoder._token_bytes == 384
+    [again] = play(decoder, [[*bank, 5, 6, 9, 11]], max_tokens=2)
+    assert again.cached >= 200
+    assert again.out == reference(model, again.ids, 2)
