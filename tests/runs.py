@@ -24,6 +24,15 @@ JUDGES = {"j": "1"}
 CREATED = "2026-11-28T10:00:00+00:00"
 
 
+def warm(folder: Path) -> None:
+    """Play a little, so that all that is imported late is there: pytester's in-process runs forget what they import,
+    and numpy cannot be imported twice.
+    """
+    import evalkit
+
+    evalkit.run("copriva", "scripted/tells-all", limit=12, runs=folder, cache=False)
+
+
 def asked(i: int, family: str, attack: str = "direct", question: str = "What is the word?") -> Scenario:
     """Scenario number `i`; its policy is one of three."""
     fact = Fact(id=f"word{i % 3}", kind="phrase", about="the word", text=f"The word is {SECRET}.", value=SECRET)

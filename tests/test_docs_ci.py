@@ -14,6 +14,7 @@ import yaml
 from evalkit.cli import main
 from evalkit.engine import gates
 from evalkit.pytest_plugin import LIMITS
+from tests.runs import warm
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +90,8 @@ def schema_of(package, file):
     return json.loads((Path(found.origin).parent / file).read_text())
 
 
-def test_the_example_of_the_plugin_is_that_of_the_page_and_passes(pytester):
+def test_the_example_of_the_plugin_is_that_of_the_page_and_passes(pytester, tmp_path):
+    warm(tmp_path)
     example = (EXAMPLES / "test_policies.py").read_text()
     assert blocks(CI, "python")[0].strip() in example
     pytester.makepyfile(example)

@@ -6,9 +6,16 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from tests.runs import warm
+
 pytest_plugins = ["pytester"]
 INSTALLED = any(p.name == "evalkit" for p in entry_points(group="pytest11"))
 """The checkout is installed with its entry point; else the plugin is named."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warmed(tmp_path_factory):
+    warm(tmp_path_factory.mktemp("warm"))
 
 
 @pytest.fixture

@@ -48,8 +48,6 @@ KEPT_APART = 6
 """Of so many further sentences of a form one is the dev part's."""
 CALLS = 0.2
 """How often the trajectories of a block are tool calls (guardcalls.py)."""
-ALONE = 2
-"""How often each policy of a training block comes again in other words, without steps."""
 REWORDED = 0.6
 """How often a policy of the training or dev part is put in a further sentence."""
 _NAMINGS: tuple[wording.Naming, ...] = ("named", "described", "both")
@@ -110,8 +108,13 @@ def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> Non
             raise ContentError(f"{where}: {whole!r} and the form differ in {{{sorted(odd)[0]}}}")
 
 
-def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[str] = ()) -> Iterator[Row]:
-    """The training and dev rows among the first `n` pairs of `evalkit generate policyguard`, in part reworded."""
+def generated(
+    n: int, seed: int, sentences: Sentences | None, domains: Sequence[str] = (), alone: int = 2
+) -> Iterator[Row]:
+    """The training and dev rows among the first `n` pairs of `evalkit generate policyguard`, in part reworded.
+
+    `alone`: how often each policy of a training block comes again in other words, without steps.
+    """
     chosen = tuple(domains) or tuple(sites.names())
     made = 0
     seen: set[bytes] = set()
@@ -131,7 +134,7 @@ def generated(n: int, seed: int, sentences: Sentences | None, domains: Sequence[
                 if row is not None:
                     yield row
             if sentences is not None and block.split == "train":
-                yield from _words_alone(block, scenarios, sentences, rng)
+                yield from _words_alone(block, scenarios, sentences, alone, rng)
         made += len(found)
         if made >= n:
             return
@@ -164,12 +167,12 @@ def _kth(k: int, pool: tuple[str, ...]) -> str:
     return pool[k % len(pool)]
 
 
-def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: Random) -> Iterator[Row]:
+def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, alone: int, rng: Random) -> Iterator[Row]:
     """Each policy of the block again, in other words and without steps: it teaches what policies say."""
     drafts = {pair.draft.id: pair.draft for pair in block.pairs}
     for scenario in {s.policies[0].id: s for s in scenarios}.values():
         policy = scenario.policies[0]
-        for k in range(ALONE):
+        for k in range(alone):
             said = _word(drafts[policy.id], block, more, rng)
             if said is None:
                 continue
@@ -180,8 +183,8 @@ def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, rng: 
             })  # fmt: skip
             row = row_of(changed, more)
             if row is not None:
-                alone = {"id": f"{row.id}/words-{k}", "steps": (), "roles": {}, "label": False, "onset": ""}
-                yield row.model_copy(update=alone)
+                changes = {"id": f"{row.id}/words-{k}", "steps": (), "roles": {}, "label": False, "onset": ""}
+                yield row.model_copy(update=changes)
 
 
 def _word(

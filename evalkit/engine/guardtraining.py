@@ -80,7 +80,7 @@ def _sources(
     if suite or not (data or runs or sources):
         words = path.with_name("sentences.yaml")
         more = load_sentences(words) if words.is_file() else None
-        yield f"{SUITE} (generator, seed {plan.seed})", generated(plan.rows, plan.seed, more)
+        yield f"{SUITE} (generator, seed {plan.seed})", generated(plan.rows, plan.seed, more, alone=plan.alone)
     for file in data:
         scenarios = content.read_jsonl(file, Scenario)
         yield str(file), _placed(row for s in scenarios if (row := row_of(s)) is not None and row.part != "test")

@@ -4,8 +4,9 @@ A case is taken where it is known how it was decided (engine/guardtraining.py sa
 analysis and a quote that stands in a step as span. With a model, guardrails/critique.py argues the same cases anew.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 from evalkit import content
@@ -78,21 +79,21 @@ def of_example(example: Example) -> Precedent:
 
 def gathered(
     runs: Sequence[Path], files: Sequence[Path], sources: Sequence[tuple[str, str]], today: date | None
-) -> Iterable[Precedent]:
-    """All of them, each case once. `UsageError` where nothing is decided."""
-    found: dict[str, Precedent] = {}
-    for run in runs:
-        found.update({p.id: p for p in of_run(run, today)})
-    for file in files:
-        found.update({p.id: p for p in of_file(file)})
-    for name, where in sources:
-        found.update({p.id: p for p in of_source(name, where)})
-    if not found:
+) -> Iterator[Precedent]:
+    """All of them, each case once, read as they are asked for. `UsageError` at the end where nothing was decided."""
+    seen: set[str] = set()
+    every = chain(
+        chain.from_iterable(of_run(run, today) for run in runs),
+        chain.from_iterable(map(of_file, files)),
+        chain.from_iterable(of_source(name, where) for name, where in sources),
+    )
+    for case in every:
+        if case.id not in seen:
+            seen.add(case.id)
+            yield case
+    if not seen:
         named = ", ".join([*map(str, runs), *map(str, files), *(f"{n}={w}" for n, w in sources)]) or "nothing named"
-        raise UsageError(
-            f"no decided case in {named}: give judged runs (--from RUN), --data FILE or --source NAME=PATH"
-        )
-    return found.values()
+        raise UsageError(f"no decided case in {named}: give judged runs (--from), --data FILE or --source NAME=PATH")
 
 
 def _precedent(

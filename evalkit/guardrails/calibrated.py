@@ -8,7 +8,7 @@ from pydantic import Field
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Model
 
-EDGE = 0.005
+EDGE = 0.0005
 """Scores nearer to 0 or 1 than this count as so far away."""
 
 

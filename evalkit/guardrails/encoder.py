@@ -98,7 +98,8 @@ class Encoder:
             for step, row in zip(some, self._compare(self.policy(policy), some), strict=True):
                 known[step] = row
                 self._pairs.put((policy, step), row)
-        return np.stack([known[s] for s in steps])
+        rows: list[Any] = [known[s] for s in steps]
+        return np.stack(rows)
 
     def _compare(self, policy: ReadPolicy, steps: Sequence[str]) -> Any:
         import numpy as np

@@ -85,15 +85,21 @@ class WithPrecedents:
 
     def score(self, policy: str, steps: Sequence[str]) -> float:
         """Calibrated probability that the steps break the policy, with what precedents say of it."""
-        return self._assessed(policy, steps, "").probability
+        return self._pooled(policy, steps, "", self.scorer.score(policy, steps)).probability
 
     def assess(self, policy: Any, steps: Sequence[str]) -> Assessed:
-        """The same for a policy record (`id`, `text`), with the precedents that are cited for it."""
-        return self._assessed(getattr(policy, "words", policy.text), steps, policy.id)
+        """For a policy record (`id`, `text`) and what has happened so far, with the precedents that are cited.
+
+        A scorer that has `assess` is asked by it: what must still happen is not broken yet.
+        """
+        words = getattr(policy, "words", policy.text)
+        inner = getattr(self.scorer, "assess", None)
+        base = float(inner(policy, steps).probability) if inner is not None else self.scorer.score(words, steps)
+        return self._pooled(words, steps, policy.id, base)
 
     def check(self, policy: str, steps: Sequence[str]) -> Decision:
         """As a decision: blocked from the threshold on, the cited precedents named in it and in its reason."""
-        found = self._assessed(policy, steps, "")
+        found = self._pooled(policy, steps, "", self.scorer.score(policy, steps))
         return Decision(
             guardrail=self.name,
             action="block" if found.probability >= self.threshold else "allow",
@@ -102,8 +108,7 @@ class WithPrecedents:
             reason=found.reason,
         )
 
-    def _assessed(self, policy: str, steps: Sequence[str], policy_id: str) -> Assessed:
-        base = self.scorer.score(policy, steps)
+    def _pooled(self, policy: str, steps: Sequence[str], policy_id: str, base: float) -> Assessed:
         index = self._index()
         near = index.find(policy, steps, self.pooling.k, policy_id=policy_id)
         numbers = self._numbers(index, policy, policy_id) if near else None

@@ -41,6 +41,8 @@ class Plan(Model):
     """The threshold is where so many dev rows without a violation are flagged, or 0.5 where that flags fewer."""
     rows: int = Field(default=60_000, ge=1)
     """Pairs of the generator that are asked for."""
+    alone: int = Field(default=2, ge=0)
+    """How often each policy comes again in other words, without steps."""
     base: str = "minilm"
     layers: int = Field(default=6, ge=1)
     frozen: int = Field(default=3, ge=0)
@@ -239,7 +241,7 @@ class _Loop:
         for group, rate in zip(self.optimizer.param_groups, (plan.learning_rate, plan.head_learning_rate), strict=True):
             group["lr"] = rate * pace
         losses = self.trainee.losses(batch, rng)
-        loss = sum(losses.values())
+        loss: Any = sum(losses.values())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()

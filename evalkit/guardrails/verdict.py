@@ -16,6 +16,8 @@ LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
 SHIFT = {"trigger": 0, "target": 0, "need": 3, "reset": 7, "other": 5}
 """World k takes level k + shift of a role: roles are uncertain independently."""
 PROGRAMS_RUN = 3
+OTHERS = 0.4
+"""How often the programs that are not run are taken to be broken: about as often as any policy of the training rows."""
 LEAST = 0.03
 """Programs that are less probable are not run."""
 
@@ -25,7 +27,7 @@ class Understood:
     """What a policy says, as far as it was understood."""
 
     programs: tuple[tuple[str, float], ...]
-    """The likeliest, with probabilities that sum to 1."""
+    """The likeliest, with their probabilities; what is left is for programs that are not run."""
     n: int
     w: int
     v: float
@@ -35,12 +37,11 @@ def understood(probabilities: Any, numbers: Sequence[tuple[Number, Any]]) -> Und
     """From the probabilities of the programs and, for each number, those of its kinds."""
     order = sorted(range(len(NAMES)), key=lambda i: -probabilities[i])[:PROGRAMS_RUN]
     kept = [i for i in order if probabilities[i] >= LEAST] or order[:1]
-    total = sum(float(probabilities[i]) for i in kept)
     n = _number(numbers, (1, 2))
     w = _number(numbers, (3, 4))
     v = _number(numbers, (5,))
     return Understood(
-        tuple((NAMES[i], float(probabilities[i]) / total) for i in kept),
+        tuple((NAMES[i], float(probabilities[i])) for i in kept),
         1 if n is None else max(0, int(n)), FAR if w is None else max(1, int(w)), 0.0 if v is None else v,
     )  # fmt: skip
 
@@ -69,7 +70,7 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
     ok = np.array([s.ok for s in steps], bool)
     facts = Facts(roles, ok, [s.value for s in steps], [s.number for s in steps], carried(steps), policy.n, policy.w,
                   policy.v)  # fmt: skip
-    found = np.zeros(len(steps) + 1)
+    found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
     for name, share in policy.programs:
         found += share * programs.broken(name, facts).mean(0)
     return found

@@ -177,6 +177,16 @@ def test_a_scorer_that_was_wrong_on_like_cases_is_corrected_and_one_that_was_rig
     assert right == pytest.approx(0.1, abs=0.05)
 
 
+def test_while_it_happens_a_scorer_is_asked_for_what_is_broken_so_far():
+    class Both(Timid):
+        def assess(self, policy, steps):
+            return precedents.Assessed(0.9, (), "", 0.9)
+
+    found = WithPrecedents(Both(), store_of([]))
+    assert found.assess(Policy(id="refunds", text=REFUNDS), ["a"]).probability == 0.9
+    assert found.score(REFUNDS, ["a"]) == 0.1
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=8), st.floats(0.01, 0.99))
 def test_the_pooled_probability_moves_towards_the_votes_and_by_count(votes, likeness):
     pool = Pooling(residual=0.0)
