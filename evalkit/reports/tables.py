@@ -208,7 +208,7 @@ def columns(group: Group) -> list[Column]:
 
 
 def columns_here() -> int:
-    """Of the terminal, at most WIDTH; a file and a pipe have WIDTH, so that what is written there is always the same."""
+    """Of the terminal, at most WIDTH; a file or a pipe has WIDTH, so that what is written is always the same."""
     if not sys.stdout.isatty():
         return WIDTH
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
