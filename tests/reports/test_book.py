@@ -221,5 +221,5 @@ def test_what_is_packed_reads_back_as_our_records(make_run):
 def test_a_run_without_its_scenarios_is_said_and_makes_no_empty_page(make_run):
     path = make_run()
     (path / "scenarios.jsonl").unlink()
-    with pytest.raises(StoreError, match="run-0: not a readable run: no scenarios.jsonl in it"):
+    with pytest.raises(StoreError, match=r"run-0: not a readable run: no scenarios\.jsonl in it"):
         books.read([path])
