@@ -19,7 +19,9 @@ def warmed(tmp_path_factory):
 
 
 @pytest.fixture
-def play(pytester):
+def play(pytester, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # these runs are none of the worker's that tests us
+
     def run(code, *arguments):
         pytester.makepyfile(code)
         named = () if INSTALLED else ("-p", "evalkit.pytest_plugin")

@@ -70,7 +70,9 @@ class Told:
 
 
 class Breaks(Tells):
-    """One that breaks."""
+    """One that breaks once it has answered the question with which a guard loads it."""
 
     def tells(self, policy: str, answer: str, context: Sequence[str]) -> "Told":
-        raise RuntimeError("no memory left")
+        if answer != "hello":
+            raise RuntimeError("no memory left")
+        return Told(0.0, [])

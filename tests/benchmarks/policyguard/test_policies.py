@@ -97,7 +97,7 @@ def test_words_around_a_rule_are_of_the_same_pool_and_change_nothing():
             assert ("held" in said.surface) == held
             other = book.reasons.seen if held else book.reasons.held
             assert not any(reason in said.text for reason in other)
-    asides = [wording._aside("Feel free to {d}.", d, templates("forum")[0], rng, "named") for d in BANK["forum"][:60]]
+    asides = [wording.aside("Feel free to {d}.", d, templates("forum")[0], rng, "named") for d in BANK["forum"][:60]]
     for draft, aside in zip(BANK["forum"], asides, strict=False):
         own = [templates("forum")[0].name(k).removesuffix("*").strip() for k in draft.keys]
         assert not any(f"'{name}'" in aside for name in own)
