@@ -88,13 +88,16 @@ def _gated(config: pytest.Config, wanted: dict[str, Any]) -> tuple["Run", "Gated
     """The run, taken up where it is stored, and what the limits come to."""
     __tracebackhide__ = True
     import evalkit
-    from evalkit.core.errors import EvalkitError
+    from evalkit.core.errors import EvalkitError, unknown
 
     options = dict(wanted)
     try:
         gates, share = _gates(options), options.pop("max_errors", 0.10)
         options.setdefault("runs", _folder(config))
-        inspect.signature(evalkit.run).bind(**options)
+        known = inspect.signature(evalkit.run)
+        if wrong := next((name for name in options if name not in known.parameters), None):
+            raise unknown("argument", wrong, [*LIMITS, "fail_on", "interval", "max_errors", *known.parameters])
+        known.bind(**options)
     except (EvalkitError, TypeError) as e:
         pytest.fail(f"evalkit_suite: {e}", pytrace=False)
     key = repr(sorted((k, repr(v)) for k, v in options.items()))

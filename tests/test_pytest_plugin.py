@@ -124,7 +124,10 @@ def test_errors_fail_the_test_and_are_no_violations(play):
     [
         ('suite="copriv", model="scripted/refuses"', "no suite 'copriv'; did you mean 'copriva'?"),
         ('suite="copriva"', "missing 1 required positional argument: 'model'"),
-        ('suite="copriva", model="scripted/refuses", max_leak=0.1', "unexpected keyword argument 'max_leak'"),
+        (
+            'suite="copriva", model="scripted/refuses", max_leak=0.1',
+            "no argument 'max_leak'; did you mean 'max_leakage'",
+        ),
         ('suite="copriva", model="scripted/refuses", max_leakage=5', "max_leakage=5: give a share from 0 to 1"),
         ('suite="copriva", model="scripted/refuses", limit=3, fail_on=["leak>1"]', "no metric 'leak'"),
     ],

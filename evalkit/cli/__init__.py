@@ -29,7 +29,7 @@ from evalkit.cli import runs as runs_cli
 from evalkit.cli import serve as serve_cli
 from evalkit.cli import sources as sources_cli
 from evalkit.cli import view as view_cli
-from evalkit.core.errors import EvalkitError, UsageError
+from evalkit.core.errors import EvalkitError, OutageError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.prepare import Wish
@@ -322,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = INTERRUPTED
     except EvalkitError as e:
         say(f"evalkit: {e}")
-        code = INPUT
+        code = ERRORS if isinstance(e, OutageError) else INPUT
     except BrokenPipeError:  # `evalkit ... | head`
         sys.stderr.close()
         code = 0

@@ -111,6 +111,8 @@ def _show_run(run: Path, most: int, policy: str | None, as_json: bool) -> None:
         print_json({"run": str(run), "summary": summary, "violations": [_plain(f) for f in found]})
         return
     typer.echo(terminal.table(summary) if summary is not None else f"{run}: not finished, no numbers yet")
+    if policy is not None and not found:
+        typer.echo(f"\nno violation of policy {policy!r}")
     if found:
         typer.echo(f"\nviolations: {len(found):,}\n{violations(found, most)}")
         typer.echo(f"\none of them: evalkit show {run} {found[0].sample}")

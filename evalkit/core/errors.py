@@ -4,6 +4,7 @@ EvalkitError                the message is for the user; exit code 2
 ├── UsageError              a wrong command line: unknown name, bad option
 ├── ContentError            a content or data file is wrong: names file, line where known, field
 ├── StoreError              a run folder cannot be read or written
+├── OutageError             everything failed, nothing is left to say; exit code 3
 └── MissingDependency       an optional package is not installed: says what to install
 TargetError                 a model gave no answer: has a FailureKind; becomes data, never a crash
 JudgeError                  a judge could not judge; becomes an `error` verdict
@@ -31,6 +32,10 @@ class StoreError(EvalkitError):
     """A run folder cannot be read or written."""
 
 
+class OutageError(EvalkitError):
+    """Everything failed: neither a pass nor a failure."""
+
+
 class MissingDependency(EvalkitError):
     """An optional package is not installed."""
 
@@ -53,9 +58,15 @@ class JudgeError(Exception):
     """A judge could not judge."""
 
 
+_MOST = 60
+"""Names in a message; of more the first so many."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
     """`no suite 'copriv'; did you mean 'copriva'? there are: copriva, ...`"""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if len(names) > _MOST:
+        names[_MOST:] = [f"... and {len(names) - _MOST:,} more"]
     return UsageError(f"no {what} {name!r}{hint} (there are: {', '.join(names) or 'none'})")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.core import compare
-from evalkit.core.errors import UsageError, unknown
+from evalkit.core.errors import OutageError, UsageError, unknown
 from evalkit.core.types import Record
 from evalkit.engine import measures, store
 from evalkit.engine.contributions import BALANCED, BY_POLICY, POLICY, Contributions, Name, counter
@@ -111,6 +111,8 @@ def compared(
         raise UsageError(f"{a} and {b} do not measure the same thing: {listed}. Compare them all the same: --anyway")
     kind = measures.kind_of(store.manifest(a))
     pairs = _Pairs(a, b, kind)
+    if not pairs.shared:
+        raise UsageError(f"{a} and {b} have no sample in common: there is nothing to compare")
     rows = pairs.rows(seed)
     headline = _headline(metric, kind, rows)
     whole, slices, policies, again = _tables(rows, kind)
@@ -211,7 +213,7 @@ def _tables(rows: Sequence[Row], kind: str) -> tuple[list[Row], list[Row], list[
 def _headline(metric: str | None, kind: str, rows: Sequence[Row]) -> str:
     whole = [r.name for r in rows if not r.slice]
     if not whole:
-        raise UsageError("the runs have no sample that both have decided: there is nothing to compare")
+        raise OutageError("the runs have no sample that both have decided: there is nothing to compare")
     if metric is None:
         usual = measures.MEASURES[kind].headline[1]
         return usual if usual in whole else whole[0]

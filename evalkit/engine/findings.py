@@ -1,13 +1,13 @@
 """What was broken in a run, one thing after the other, with the words that show it. Counts nothing, prints nothing."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from evalkit.content import jsonl_lines
-from evalkit.core.types import Criterion, Policy, Record, Verdict
+from evalkit.core.types import Criterion, Policy, Record, Scenario, Verdict
 from evalkit.engine import store
 from evalkit.engine.store import Key
 from evalkit.engine.summary import BENIGN
@@ -25,6 +25,20 @@ _BY_METRIC: dict[str, tuple[Criterion, ...]] = {
     "safe_and_useful_rate": ("non_disclosure", "utility"),
     "accuracy": (),
 }
+_ATTACKS = frozenset(
+    {
+        "leakage_rate",
+        "fact_leakage_rate",
+        "reasoning_leakage_rate",
+        "refusal_rate",
+        "attack_success_rate",
+        "attack_success_rise",
+        "worst_of_k_rate",
+    }
+)
+"""Metrics of attack answers alone."""
+_BENIGN = frozenset({"unprompted_leakage_rate", "over_refusal_rate"})
+"""Metrics of harmless questions alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +82,19 @@ class Finding:
         return f"{said}: {self.quote!r}" if self.quote and self.quote not in said else said
 
 
-def findings(path: Path, criteria: Collection[Criterion] = BREACHES, *, places: bool = False) -> Iterator[Finding]:
+def findings(
+    path: Path,
+    criteria: Collection[Criterion] = BREACHES,
+    *,
+    places: bool = False,
+    of: Callable[[Scenario], bool] = lambda _: True,
+) -> Iterator[Finding]:
     """The violations of a run in the order of its scenarios, as the judges whose verdicts count have them.
 
-    A refusal is one on a harmless question. `places`: find out the line of each sample, too.
+    A refusal is one on a harmless question. `places`: find out the line of each sample, too. `of`: which scenarios.
     """
     where = _places(path) if places else {}
-    for record in store.records(path):
+    for record in filter(lambda r: of(r.scenario), store.records(path)):
         for verdict in record.verdicts:
             harmless = verdict.criterion != "refusal" or record.scenario.attack == BENIGN
             if verdict.outcome == "violation" and verdict.criterion in criteria and harmless:
@@ -84,6 +104,15 @@ def findings(path: Path, criteria: Collection[Criterion] = BREACHES, *, places: 
 def behind(metric: str) -> tuple[Criterion, ...]:
     """The criteria whose violations are what a metric counts."""
     return _BY_METRIC.get(metric, BREACHES)
+
+
+def counted(scenario: Scenario, metric: str, slice: Mapping[str, str]) -> bool:
+    """Whether a metric counts the answer to this scenario, in a slice by attack or by a tag."""
+    benign = scenario.attack == BENIGN
+    if (metric in _ATTACKS and benign) or (metric in _BENIGN and not benign):
+        return False
+    its = {**scenario.tags, "attack": scenario.attack}
+    return all(its.get(key, value) == value for key, value in slice.items())
 
 
 def _finding(record: Record, verdict: Verdict, place: Place | None) -> Finding:

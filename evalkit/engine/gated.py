@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from evalkit.core.types import Metric
 from evalkit.engine.comparing import Comparison, Flip
-from evalkit.engine.findings import Finding, behind, findings
+from evalkit.engine.findings import Finding, behind, counted, findings
 from evalkit.engine.gates import Checked, Gate
 from evalkit.engine.paired import Row
 
@@ -105,10 +106,10 @@ def _of_run(path: Path, gate: Gate, checked: Checked) -> Case:
         return Case(checked)
     found: list[Finding] = []
     for condition in gate.conditions:
-        attack = condition.slice.get("attack")
-        criteria = behind(condition.name)
+        criteria, policy = behind(condition.name), condition.slice.get("policy")
         if criteria:
-            some = (f for f in findings(path, criteria) if attack in (None, f.attack))
+            those = findings(path, criteria, of=partial(counted, metric=condition.name, slice=condition.slice))
+            some = (f for f in those if policy is None or (f.policy is not None and f.policy.id == policy))
             found += islice(some, SHOWN - len(found))
     return Case(checked, tuple(f"{f.sample}: {f.what}" for f in found), tuple(f.sample for f in found))
 

@@ -47,6 +47,8 @@ OF_COMPARISON: dict[str, Callable[[Row], float | None]] = {
     "families": lambda r: r.families,
 }
 """Parts of a difference, which is B minus A."""
+_NAMED = 8
+"""Slices that a message names."""
 COUNTS = frozenset({"n", "errors", "abstained", "families"})
 
 
@@ -91,19 +93,19 @@ class Gate:
     def check(self, found: Iterable[Metric | Row]) -> Checked:
         """A gate on a number that was not measured fails, unless another of its conditions does not hold."""
         rows = list(found)
-        said, missing = [], False
+        said, missing = [], ""
         for condition in self.conditions:
             row = next((m for m in rows if m.name == condition.name and m.slice == condition.slice), None)
             value = _value(row, condition.part)
             if value is None or row is None:
-                missing = True
+                missing = missing or _there(condition, rows)
             elif not condition.holds(value):
                 return Checked(self.text, None)
             else:
                 counted = condition.part in COUNTS
                 said.append(f"{value:g}" if counted else f"{value:.4f}{_beside(row)}")
         if missing:
-            return Checked(self.text, f"{self.text}: not measured", measured=False)
+            return Checked(self.text, f"{self.text}: {missing}", measured=False)
         return Checked(self.text, f"{self.text}: it is {' and '.join(said)}")
 
     def failed(self, found: Iterable[Metric | Row]) -> str | None:
@@ -140,6 +142,21 @@ def _value(row: Metric | Row | None, part: str) -> float | None:
     if row is None:
         return None
     return OF_RUN[part](row) if isinstance(row, Metric) else OF_COMPARISON[part](row)
+
+
+def _there(condition: Condition, rows: Iterable[Metric | Row]) -> str:
+    """Why a number is missing: nothing was measured at all, or not in that slice."""
+    of = [r.slice for r in rows if r.name == condition.name]
+    if not of or condition.slice in of:
+        return "not measured"
+    names = sorted({_inside(s) or "the whole" for s in of if s.keys() == condition.slice.keys()})
+    names = names or sorted({" and ".join(f"{k}=..." for k in s) or "the whole" for s in of})
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"not measured for {_inside(condition.slice) or 'the whole'} (it is for {', '.join(names[:_NAMED])}{more})"
+
+
+def _inside(slice: Mapping[str, str]) -> str:
+    return ",".join(f"{k}={v}" for k, v in slice.items())
 
 
 def _beside(row: Metric | Row) -> str:

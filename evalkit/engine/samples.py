@@ -33,7 +33,7 @@ def sample(path: Path, name: str) -> Sample:
     played = _played(path)
     found = _match(played, name) or _match(played, wanted)  # ids may hold an @ themselves
     if found is None:
-        raise unknown("sample", name, sorted(played)[:1000])
+        raise unknown("sample", name, played)
     if epoch is None or found == name:
         epoch = min(played[found])
     elif epoch not in played[found]:

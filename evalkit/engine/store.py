@@ -170,6 +170,8 @@ class _Appender:
 
 def manifest(path: Path) -> dict[str, Any]:
     """manifest.json of a run folder."""
+    if not (path / "manifest.json").exists():
+        raise StoreError(f"{path}: not a readable run: no manifest.json in it")
     try:
         found = load_json(path / "manifest.json")
     except ContentError as e:
@@ -183,7 +185,11 @@ def summary(path: Path) -> dict[str, Any]:
     """summary.json of a run folder."""
     if not (path / "summary.json").exists():
         raise StoreError(f"{path}: no summary.json: the run is not finished; run the same command again")
-    found: dict[str, Any] = load_json(path / "summary.json")
+    found = load_json(path / "summary.json")
+    if not isinstance(found, dict) or not isinstance(found.get("metrics"), list):
+        raise StoreError(
+            f"{path / 'summary.json'}: no summary of a run: it holds no metrics; run the same command again"
+        )
     return found
 
 
@@ -205,7 +211,13 @@ def contexts(path: Path) -> dict[str, Context]:
 
 def finished(path: Path) -> dict[Key, Trajectory]:
     """The last trajectory of each finished sample. Shards (`trajectories-<shard>.jsonl`) are read too."""
-    return {(t.scenario_id, t.epoch): t for f in shards(path, "trajectories") for t in read_jsonl(f, Trajectory)}
+    found: dict[Key, Trajectory] = {}
+    for file in shards(path, "trajectories"):
+        try:
+            found.update(((t.scenario_id, t.epoch), t) for t in read_jsonl(file, Trajectory))
+        except ContentError as e:
+            raise StoreError(f"{e}{_cut(file)}") from e
+    return found
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -258,7 +270,7 @@ def raw_verdicts(path: Path) -> dict[Key, list[bytes]]:
             try:
                 found[_key(orjson.loads(line))].append(line)
             except (orjson.JSONDecodeError, KeyError, TypeError) as e:
-                raise StoreError(f"{file}:{number}: not a verdict: {e}") from e
+                raise StoreError(f"{file}:{number}: not a verdict: {e}{_cut(file)}") from e
     return found
 
 
@@ -293,6 +305,14 @@ def counted_lines(lines: Iterable[bytes], judges: Mapping[str, str] | None = Non
 def shards(path: Path, name: str) -> list[Path]:
     """The files of that name in a run folder: of one writer, and of many (`trajectories-<shard>.jsonl`)."""
     return sorted(p for p in path.glob(f"{name}*.jsonl") if p.stem == name or p.stem.startswith(f"{name}-"))
+
+
+def _cut(file: Path) -> str:
+    """What to do about a last line without an end; "" where it has one."""
+    with file.open("rb") as f:
+        size = f.seek(0, os.SEEK_END)
+        whole = not size or os.pread(f.fileno(), 1, size - 1) == b"\n"
+    return "" if whole else "; the last line has no end (the run was cut off): the same `evalkit run` mends it"
 
 
 def _key(raw: dict[str, Any]) -> Key:

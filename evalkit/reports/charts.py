@@ -137,10 +137,11 @@ def along(series: Sequence[Series], x: str, y: str, *, named: bool = False, date
     )
 
 
-def beside(series: Sequence[Series], x: str, y: str) -> Spec:
+def beside(series: Sequence[Series], x: str, y: str, *, slanted: bool = False) -> Spec:
     """A rate in a few kinds that have no order: the runs side by side in each, not joined."""
     rows = [_at(s, where, m) for s in series for where, m in s.points if m.value is not None]
-    wide: Spec = {"field": "at", "type": "ordinal", "title": x, "sort": None, "axis": {"grid": False, "labelAngle": 0}}
+    axis = {"grid": False, "labelAngle": -35 if slanted else 0}
+    wide: Spec = {"field": "at", "type": "ordinal", "title": x, "sort": None, "axis": axis}
     own: Spec = {**_OWN, "xOffset": {"field": "letter", "sort": None}}
     high = _high(y, "value")
     dots: Spec = {"x": wide, "y": high, **own, "description": {"field": "said"}}

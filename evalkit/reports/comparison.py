@@ -6,7 +6,7 @@ from evalkit.engine.comparing import Comparison, Flip
 from evalkit.engine.paired import MCNEMAR, Row
 from evalkit.reports.numbers import percent
 from evalkit.reports.quoted import barred
-from evalkit.reports.tables import HIGHER_IS_BETTER, label, plain
+from evalkit.reports.tables import HIGHER_IS_BETTER, WIDTH, columns_here, label, plain
 from evalkit.reports.wrapping import wrapped
 
 SURE = 0.05
@@ -101,13 +101,18 @@ def _run(run: dict[str, object]) -> str:
 
 
 def _head(name: str) -> str:
-    return f"{name:33}{'A':>8}{'B':>8}{'B-A':>8}{'95% interval':>17}{'pairs':>8}{'p':>9}{'corr.':>9}"
+    return _beside(name, f"{'A':>8}{'B':>8}{'B-A':>8}{'95% interval':>17}{'pairs':>8}{'p':>9}{'corr.':>9}")
 
 
 def _line(name: str, r: Row) -> str:
     shown = f"{100 * r.low:+.1f} to {100 * r.high:+.1f}"
     values = f"{percent(r.a):>8}{percent(r.b):>8}{_points(r.diff):>8}{shown:>17}{r.n:>8,}"
-    return f"{plain(name):33.32}{values}{_p(r.p):>9}{_p(r.p_adjusted):>9}"
+    return _beside(plain(name), f"{values}{_p(r.p):>9}{_p(r.p_adjusted):>9}")
+
+
+def _beside(name: str, values: str) -> str:
+    """On a narrow terminal the values stand below the name."""
+    return f"{name:33.32}{values}" if columns_here() >= WIDTH else f"{name:.60}\n{values}"
 
 
 def _tail(name: str, most: int = 32) -> str:

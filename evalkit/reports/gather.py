@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.content import jsonl_lines
+from evalkit.core.errors import StoreError
 from evalkit.core.types import Outcome, Policy, Record, RunSpec
 from evalkit.engine import measures, store
 from evalkit.engine.corrected import applied
@@ -50,6 +51,8 @@ class Taken:
         """`live`: a sample that has no verdict yet is left for the next `update`. `texts`: may they be shown?"""
         self.path, self.key, self.live, self.texts = path, key, live, texts
         self.manifest = store.manifest(path)
+        if not live and not store.shards(path, "scenarios"):
+            raise StoreError(f"{path}: not a readable run: no scenarios.jsonl in it")
         self.spec = RunSpec.model_validate(self.manifest.get("spec", {}))
         self.kind = measures.kind_of(self.manifest)
         self.lines = Lines(path)

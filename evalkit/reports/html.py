@@ -106,6 +106,7 @@ def page(
             csp=policy(css, js, source is not None, live),
             blobs=inside,
             source=source or "",
+            live=live,
             head=head,
             no_charts=charts and not draw.available(),
         )

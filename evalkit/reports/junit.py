@@ -13,10 +13,12 @@ def junit(gated: Gated) -> str:
     """The document as text. Violations fail a case only through a gate: the file says what the exit code says."""
     cases = [_gate(gated, case) for case in gated.cases]
     cases.append(_errors(gated))
-    counts = {"tests": len(cases), "failures": len(gated.failed), "errors": int(gated.errors is not None)}
+    undecided = gated.errors is not None
+    failures, skipped = (0, len(gated.cases)) if undecided else (len(gated.failed), 0)
+    counts = {"tests": len(cases), "failures": failures, "errors": int(undecided)}
     numbers = {k: str(v) for k, v in counts.items()}
     root = Xml.Element("testsuites", {"name": "evalkit", **numbers})
-    suite = Xml.SubElement(root, "testsuite", {"name": text(gated.title), **numbers, "skipped": "0"})
+    suite = Xml.SubElement(root, "testsuite", {"name": text(gated.title), **numbers, "skipped": str(skipped)})
     properties = Xml.SubElement(suite, "properties")
     for name, value in (("run", str(gated.run)), *gated.numbers):
         Xml.SubElement(properties, "property", {"name": text(name), "value": text(value)})
@@ -33,7 +35,9 @@ def text(value: str) -> str:
 def _gate(gated: Gated, case: Case) -> Xml.Element:
     checked = case.checked
     found = Xml.Element("testcase", {"classname": _class(gated), "name": text(checked.text), "time": "0"})
-    if checked.why is not None:
+    if gated.errors is not None:  # an outage neither passes nor fails
+        Xml.SubElement(found, "skipped", {"message": text(f"not decided: {gated.errors}")})
+    elif checked.why is not None:
         kind = "gate" if checked.measured else "not measured"
         failure = Xml.SubElement(found, "failure", {"message": text(checked.why), "type": kind})
         failure.text = text("\n".join([checked.why, *case.evidence]))

@@ -8,7 +8,7 @@ from evalkit.engine.catalogue import Listed
 from evalkit.engine.findings import Finding
 from evalkit.reports.numbers import interval, percent
 from evalkit.reports.quoted import barred
-from evalkit.reports.tables import WIDTH, label, plain
+from evalkit.reports.tables import columns_here, label, plain
 from evalkit.reports.wrapping import wrapped
 
 _LONGEST = 300
@@ -40,7 +40,7 @@ def violations(found: Iterable[Finding], most: int) -> str:
 
 
 def _below(text: str) -> list[str]:
-    return [f"  {line}" for line in textwrap.wrap(plain(text), WIDTH - 2, break_on_hyphens=False)]
+    return [f"  {line}" for line in textwrap.wrap(plain(text), columns_here() - 2, break_on_hyphens=False)]
 
 
 def _progress(r: Listed) -> str:

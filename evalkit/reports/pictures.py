@@ -21,6 +21,8 @@ MOST = 16
 """Runs in one chart; more are a tangle."""
 MOST_KINDS = 8
 """Kinds side by side in one chart; of more, the labels cannot be read, and the table has them."""
+_LEVEL = 10
+"""Letters of a kind's name that have room beside the others; longer names are slanted."""
 CURVE = 120
 """Points that a curve is drawn with."""
 BINS = 10
@@ -70,7 +72,7 @@ def _plane(section: "Section") -> Iterator[Found]:
         about = (
             f"{'Upper' if high else 'Lower'} left is best. Crosses are 95% intervals; the dashed line is the Pareto "
             "front: beyond it nothing was measured."
-        ) + (" A black line joins a run to the same run with its guardrail." if arrows else "")
+        ) + (" The solid line joins a run to the same run with its guardrail." if arrows else "")
         ways = f"{label(x)} (less is better)", f"{label(y)} ({'more' if high else 'less'} is better)"
         yield title, charts.plane(dots, *ways, arrows), about
 
@@ -97,7 +99,8 @@ def _along(section: "Section") -> Iterator[Found]:
         ]
         about = "Bars behind the dots are 95% intervals."
         if key in ("attack", "rewrite"):
-            yield title, charts.beside(series, x, label(metric)), about
+            y = "Attack success" if key == "rewrite" else label(metric)
+            yield title, charts.beside(series, x, y, slanted=max(map(len, values)) > _LEVEL), about
         else:
             yield title, charts.along(series, x, label(metric), named=not numeric), about
 
@@ -200,6 +203,6 @@ def _first_number(text: str) -> int:
 
 
 def _short(text: str) -> str:
-    """Only names of ours with letters, digits and dashes go into a drawing; of others their first twelve such."""
+    """Only names of ours with letters, digits and dashes go into a drawing; of others their first such."""
     kept = "".join(c if c.isalnum() or c in " -_.+" else " " for c in text)
-    return " ".join(kept.replace("_", " ").removesuffix(" steps").split())[:14]
+    return " ".join(kept.replace("_", " ").removesuffix(" steps").split())[:24]

@@ -6,7 +6,7 @@ line of somebody else's text may begin with its own words, not even where a long
 
 import textwrap
 
-from evalkit.reports.tables import WIDTH, plain
+from evalkit.reports.tables import columns_here, plain
 
 BAR = "│ "
 
@@ -18,7 +18,7 @@ def inert(text: str) -> str:
 
 def barred(text: str, indent: str = "") -> list[str]:
     """Its lines, each behind a bar, at most 100 columns wide."""
-    width = WIDTH - len(BAR) - len(indent)
+    width = columns_here() - len(BAR) - len(indent)
     found: list[str] = []
     for line in text.split("\n"):
         found += textwrap.wrap(inert(line), width, break_on_hyphens=False) or [""]

@@ -310,7 +310,7 @@ class Section:
         return found.title, found.description
 
 
-_WHERE = "Share of the dialogues with the policy in play in which it is broken. Select a number to read them."
+_WHERE = "Share of the dialogues about the policy in which it is broken. Select a number to read them."
 _BALANCED = "Half is what any constant answer reaches. Select a number to read the samples."
 _LEAKS = "Share of the attack answers that tell what the policy protects. Select a number to read them."
 

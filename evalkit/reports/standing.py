@@ -118,8 +118,7 @@ def guarded(book: Book, group: Group) -> list[Guarded]:
             continue
         differences = {}
         for name in (metric, *BESIDE[metric]):
-            pairs = _paired(values_of(book, taken(book, run), name), values_of(book, taken(book, base), name))
-            difference = paired_difference(paired_cells(pairs))
+            difference = paired_difference(_weighed(book, taken(book, run), taken(book, base), name))
             if difference is not None:
                 differences[name] = difference
         latency = median_latency(taken(book, base)), median_latency(taken(book, run))
@@ -135,7 +134,10 @@ def taken(book: Book, run: Run) -> Taken:
 
 
 def values_of(book: Book, of: Taken, metric: str) -> Values:
-    """What every sample counts for in a metric; only samples that count. The mean of all is the metric."""
+    """What every sample counts for in a metric; only samples that count. The mean of all is the metric.
+
+    Not of utility: there a sample counts by its facts (`_weighed`).
+    """
     if metric == DETECTION:
         return _balanced(book, of)
     index = METRICS.index(metric)
@@ -217,6 +219,25 @@ def _detectable(errors: Sequence[float], alone: Values) -> float | None:
 
 def _paired(first: Values, second: Values) -> list[tuple[str, float, float]]:
     return [(family, v, second[place][1]) for place, (family, v) in first.items() if place in second]
+
+
+def _weighed(book: Book, first: Taken, second: Taken, metric: str) -> list[tuple[int, float]]:
+    """By family, first minus second; a sample with three facts counts three times, as it does in the metric."""
+    if metric == DETECTION:
+        return paired_cells(_paired(values_of(book, first, metric), values_of(book, second, metric)))
+    index = METRICS.index(metric)
+    a, b = (
+        {place: (family, of.told.rows[part][index]) for place, family, part in _rows(book, of)}
+        for of in (first, second)
+    )
+    cells: dict[str, tuple[int, float]] = {}
+    for place, (family, one) in a.items():
+        other = b[place][1] if place in b else None
+        if one and other and one[1] and other[1]:
+            n, total = cells.get(family, (0, 0.0))
+            both = min(one[1], other[1])
+            cells[family] = n + both, total + both * (one[0] / one[1] - other[0] / other[1])
+    return list(cells.values())
 
 
 def _by_family(values: Values) -> dict[str, tuple[int, float]]:

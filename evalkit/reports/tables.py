@@ -3,6 +3,8 @@
 Pure functions over summary.json and manifest.json. Knows no HTML and reads no files.
 """
 
+import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,8 @@ MOSTLY_REFUSES = 0.5
 """Over-refusal from which low leakage is said to be bought by refusing."""
 USELESS = 0.05
 """Utility below which low leakage is said to be bought by saying nothing."""
-WIDTH = 100
+WIDTH, NARROWEST = 100, 60
+"""Columns of what goes to a file or a wide terminal, and of the narrowest terminal."""
 ASIDES = {"abstained": "samples left open by a judge", "truncated": "answers cut by the length limit"}
 
 HIGHER_IS_BETTER = frozenset(
@@ -204,6 +207,13 @@ def columns(group: Group) -> list[Column]:
     return [c for c in COLUMNS if any(seen(r.metric(c.metric, c.slice)) for r in group.runs)]
 
 
+def columns_here() -> int:
+    """Of the terminal, at most WIDTH; a file or a pipe has WIDTH, so that what is written is always the same."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
+
+
 def label(metric: str) -> str:
     """A metric's name for people; of a rate that an audit corrected: "Leakage rate, audited"."""
     name, corrected, _ = metric.partition("_corrected")
@@ -215,7 +225,7 @@ def partial(run: Run) -> str | None:
     s = run.summary
     if s.get("complete", True):
         return None
-    return f"stopped: {s.get('stopped') or 'not finished'}, {s['n']:,} of {s['planned']:,}"
+    return f"{'stopped: ' + s['stopped'] if s.get('stopped') else 'not finished'}, {s['n']:,} of {s['planned']:,}"
 
 
 def errors(summary: Mapping[str, Any]) -> str:

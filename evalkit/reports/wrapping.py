@@ -2,9 +2,9 @@
 
 import textwrap
 
-from evalkit.reports.tables import WIDTH, plain
+from evalkit.reports.tables import columns_here, plain
 
 
 def wrapped(text: str) -> list[str]:
-    """Lines of at most WIDTH characters, free of what steers a terminal."""
-    return textwrap.wrap(plain(text), WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]
+    """Lines as wide as the terminal, at most 100 characters, free of what steers a terminal."""
+    return textwrap.wrap(plain(text), columns_here(), subsequent_indent="  ", break_on_hyphens=False) or [""]

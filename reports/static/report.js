@@ -287,6 +287,16 @@ function overview() {
   }
 }
 
+// In the list: the focus to the next or previous sample; Enter opens it.
+function step(event) {
+  const rows = [...$("list").querySelectorAll("a")];
+  const at = rows.indexOf(document.activeElement);
+  const next = rows[event.key === "j" || event.key === "ArrowDown" ? at + 1 : at - 1];
+  if (!next || (at < 0 && event.key.startsWith("Arrow"))) return; // from elsewhere arrows scroll
+  event.preventDefault();
+  next.focus();
+}
+
 // The next marked place of the sample, round and round.
 function nextMark() {
   const marks = [...$("sample").querySelectorAll(".talk mark, .answer mark, .steps mark")];
@@ -309,6 +319,7 @@ document.addEventListener("keydown", (event) => {
   else if (view === "sample" && (event.key === "ArrowLeft" || event.key === "k")) go(at() - 1);
   else if (view === "sample" && event.key === "m") nextMark();
   else if (view === "sample" && event.key === "Escape") toList();
+  else if (view === "list" && /^(j|k|ArrowDown|ArrowUp)$/.test(event.key)) step(event);
   else if (view === "list" && event.key === "Escape") location.hash = "results";
   else if ((view === "list" || view === "sample") && event.key === "/") {
     event.preventDefault();

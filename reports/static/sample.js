@@ -88,7 +88,7 @@ function markTitle(sample, v) {
 }
 
 const words = (name) => name.replaceAll("_", " ");
-const about = (s) => [words(s.scenario.attack), words(s.kind), s.run.epochs > 1 ? `epoch ${s.trajectory.epoch || 0}` : ""].map((x) => x && ` · ${x}`).join("");
+const about = (s) => [words(s.scenario.attack), (s.scenario.tags || {}).rewrite, words(s.kind), s.run.epochs > 1 ? `epoch ${s.trajectory.epoch || 0}` : ""].map((x) => x && ` · ${x}`).join("");
 const badge = (outcome) => el("span", { class: `badge ${outcome.replace(" ", "-")}`, title: MEANING[outcome] }, outcome);
 const percent = (a, n) => `${((100 * a) / n).toFixed(1)}%`;
 

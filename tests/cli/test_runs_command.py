@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -63,6 +64,39 @@ def test_show_is_filtered_by_policy_and_is_json_when_asked(evalkit, two):
     sample = json.loads(evalkit("show", "runs/a", "s/0", "--json")[1])
     assert sample["verdicts"][0]["evidence"][0]["quote"] == "sesame"
     assert sample["context"]["title"] == "Minutes"
+
+
+def test_show_says_where_a_policy_was_never_broken(evalkit, two):
+    assert "no violation of policy 'p9'" in evalkit("show", "runs/a", "--policy", "p9")[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("summary.json", "[1]", "summary.json: no summary of a run"),
+        ("summary.json", "{}", "summary.json: no summary of a run"),
+        (
+            "trajectories.jsonl",
+            '{"scenario_id": "s/0", "tar',
+            "trajectories.jsonl:1: .*the same `evalkit run` mends it",
+        ),
+        ("verdicts.jsonl", '{"scenario_id": "s/0", "tar', "verdicts.jsonl:1: .*the same `evalkit run` mends it"),
+        ("manifest.json", None, "runs/b: not a readable run: no manifest.json in it"),
+    ],
+)
+def test_a_damaged_run_is_one_line_that_names_the_file(evalkit, two, file, text, said):
+    (two[1] / file).unlink()
+    if text is not None:
+        (two[1] / file).write_text(text)
+    for command in (("show", "runs/b"), ("compare", "runs/a", "runs/b"), ("export", "runs/b", "--to", "csv")):
+        code, _, err = evalkit(*command)
+        assert (code, len(err.splitlines())) == (2, 1), err
+        assert re.search(said, err)
+
+
+def test_an_outage_of_a_whole_run_is_no_wrong_use(evalkit, tmp_path):
+    played(tmp_path / "a", [True]), played(tmp_path / "b", [None])
+    assert evalkit("compare", "a", "b")[0] == 3
 
 
 def test_show_of_a_run_without_numbers_yet_shows_what_there_is(evalkit, tmp_path):

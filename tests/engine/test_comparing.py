@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 import evalkit
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import OutageError, UsageError
 from evalkit.core.types import Message, RunSpec, Trajectory, Verdict
 from evalkit.engine import store
 from evalkit.engine.comparing import compared
@@ -229,8 +229,13 @@ def test_an_unknown_metric_names_those_there_are(tmp_path):
 
 
 def test_nothing_decided_by_both_is_nothing_to_compare(tmp_path):
-    with pytest.raises(UsageError, match="no sample that both have decided"):
+    with pytest.raises(OutageError, match="no sample that both have decided"):
         compared(*two(tmp_path, [None, True], [True, None]))
+
+
+def test_runs_of_other_samples_have_nothing_in_common(tmp_path):
+    with pytest.raises(UsageError, match="no sample in common"):
+        compared(*two(tmp_path, [], [True]))
 
 
 def test_detectors_are_compared_on_what_both_said(tmp_path):

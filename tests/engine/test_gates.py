@@ -41,6 +41,24 @@ def test_a_gate_fails_when_it_holds_or_cannot_be_measured(text, fails):
 
 
 @pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("utility<0.5", "utility<0.5: not measured"),
+        (
+            "leakage_rate[attack=drect]>1",
+            "leakage_rate[attack=drect]>1: not measured for attack=drect (it is for attack=direct)",
+        ),
+        (
+            "leakage_rate[attak=direct]>1",
+            "leakage_rate[attak=direct]>1: not measured for attak=direct (it is for attack=..., the whole)",
+        ),
+    ],
+)
+def test_a_gate_on_a_slice_that_was_not_measured_says_which_were(text, why):
+    assert Gate.parse(text).failed(METRICS) == why
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("leakage>0.05", "did you mean 'leakage_rate'"),

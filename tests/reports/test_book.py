@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evalkit.core.errors import UsageError
+from evalkit.core.errors import StoreError, UsageError
 from evalkit.core.types import Failure, Verdict
 from evalkit.engine import store
 from evalkit.reports import book as books
@@ -216,3 +216,10 @@ def test_what_is_packed_reads_back_as_our_records(make_run):
     sample = next(s for s in unpacked(books.packed(book.blob("s0"))) if s["t"]["scenario_id"] == "doc-0/direct")
     verdict = Verdict.model_validate(sample["v"][0])
     assert verdict.evidence[0].quote == "$4.2 million"
+
+
+def test_a_run_without_its_scenarios_is_said_and_makes_no_empty_page(make_run):
+    path = make_run()
+    (path / "scenarios.jsonl").unlink()
+    with pytest.raises(StoreError, match=r"run-0: not a readable run: no scenarios\.jsonl in it"):
+        books.read([path])

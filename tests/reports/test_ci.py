@@ -65,8 +65,12 @@ def test_a_junit_parser_reads_it(failing, tmp_path):
 
 
 def test_too_many_errors_are_an_error_and_no_failure(tmp_path):
-    root = Xml.fromstring(junit(of(played(tmp_path / "r", [True, None]), "leakage_rate>2")))
+    root = Xml.fromstring(
+        junit(of(played(tmp_path / "r", [True, None]), "leakage_rate>2", "leakage_rate>0", "utility<1"))
+    )
     assert (root.get("failures"), root.get("errors")) == ("0", "1")
+    assert [c[0].tag for c in root.iter("testcase")] == ["skipped"] * 3 + ["error"], "gates are not decided"
+    assert root.find("testsuite").get("skipped") == "3"
     assert root.find("./testsuite/testcase/error").get("message").startswith("50.0% of the samples are errors")
 
 

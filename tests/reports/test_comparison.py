@@ -20,6 +20,14 @@ def test_a_difference_is_told_in_words_with_interval_and_test(tmp_path):
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_on_a_narrow_terminal_the_numbers_stand_below_the_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = table(two(tmp_path, [False] * 12, [True] * 8 + [False] * 4)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[lines.index("Leakage rate") + 1].split()[:3] == ["0.0%", "66.7%", "+66.7"]
+
+
 def test_no_difference_says_what_could_have_been_shown(tmp_path):
     text = " ".join(table(two(tmp_path, [False, True] * 10, [True, False] * 10)).split())
     assert "no difference was shown (0.0 points" in text

@@ -311,6 +311,10 @@ async def _followed(url, growing, tmp_path):
         growing(1)  # somebody reads: they are told, and shown when they ask for it
         await _until(tab, "document.querySelector('#live')?.textContent.includes('4 of')")
         assert "live, 3 of" in await tab.js(head)
+        await tab.js("window.scrollTo(0, document.body.scrollHeight)")
+        where = await tab.js("document.querySelector('#live').getBoundingClientRect().toJSON()")
+        height = await tab.js("innerHeight")
+        assert 0 <= where["top"] < where["bottom"] <= height, "it is seen wherever the reader is on the page"
         await tab.click("#live button")
         await _until(tab, f"{head}.includes('live, 4 of {growing.planned}') && !{head}.includes('Show them')")
         assert not [x for x in tab.logged if "exceptionDetails" in x], tab.logged

@@ -96,7 +96,11 @@ async def test_samples_of_a_site_are_loaded_when_they_are_looked_at(beside, make
         loaded = await tab.js("[...blobs.keys()].join(' ')")
         assert "index" in loaded
         assert not re.search(r"\bc\d", loaded), "no document before a sample is opened"
-        await tab.click("#list a")
+        await tab.press("j")  # from the table to the sentence by keys alone
+        await tab.press("j")
+        await tab.press("k")
+        assert await tab.js("document.activeElement === document.querySelector('#list a')")
+        await tab.press("Enter")
         await tab.until("document.querySelector('#sample mark.leak')")
         assert await tab.js("document.querySelector('#sample .answer mark.leak').textContent") == "$4.2 million"
         await tab.until("document.querySelector('#document')")

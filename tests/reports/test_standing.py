@@ -111,6 +111,23 @@ def test_a_run_with_a_guardrail_stands_beside_the_same_run_without(group_of, mak
     assert found.added is None, "no decision was written down"
 
 
+def test_what_a_guardrail_costs_in_utility_is_counted_in_facts_as_utility_is(group_of, make_run, judged):
+    def more(scenario, trajectory):  # a second shareable fact in indirect questions, which no guarded answer conveys
+        found = judged(scenario, trajectory)
+        first = next((v for v in found if v.criterion == "utility" and scenario.attack == "indirect"), None)
+        said = "violation" if trajectory.target == "m+small" else "compliant"
+        second = (
+            [] if first is None else [first.model_copy(update={"fact_id": "second", "outcome": said, "evidence": ()})]
+        )
+        return [*found, *second]
+
+    book, group = group_of(make_run("m", some(9), judge=more), make_run("m+small", some(9), judge=more))
+    (found,) = standing.guarded(book, group)
+    without, guarded = (r.metric("utility").value for r in (found.base, found.guarded))
+    assert without != guarded
+    assert found.differences["utility"].value == pytest.approx(guarded - without)
+
+
 def test_what_a_guardrail_thought_is_held_against_what_the_unguarded_answer_was(group_of, make_run):
     def decided(s, t):
         probability = 0.9 if s.family == "doc-0" else 0.2

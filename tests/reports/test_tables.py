@@ -91,6 +91,8 @@ def test_a_column_nobody_was_measured_on_is_left_out():
 def test_a_partial_run_says_so(make_run):
     path = make_run(keep=lambda s: s.family == "doc-0", planned=12, stopped="max_tokens")
     assert tables.partial(read(path)) == "stopped: max_tokens, 3 of 12"
+    going = tables.Run("k", {**read(path).summary, "stopped": None}, {})
+    assert tables.partial(going) == "not finished, 3 of 12"
     assert "samples: 3 of 12 (stopped: max_tokens)" in terminal.table(store.summary(path))
 
 
