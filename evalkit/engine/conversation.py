@@ -14,7 +14,7 @@ from evalkit.benchmarks.world import ToolResult, World, failed
 from evalkit.core.errors import EvalkitError, TargetError
 from evalkit.core.protocols import Target
 from evalkit.core.types import Failure, FailureKind, Message, Reply, Request, Scenario, Stop, ToolCall, Usage
-from evalkit.engine.play import Price, estimated, priced, whole
+from evalkit.engine.play import Price, added, estimated, priced, whole
 from evalkit.engine.users import SimulatedUser, Unusable
 from evalkit.engine.watched import Watched
 
@@ -75,7 +75,7 @@ class Taken:
 
     def add(self, reply: Reply, usage: Usage) -> None:
         """Count one answer."""
-        self.usage = together(self.usage, usage)
+        self.usage = added(self.usage, usage)
         if reply.latency_s is not None:
             self.latency_s = (self.latency_s or 0.0) + reply.latency_s
         self.retries += reply.attempts - 1
@@ -209,7 +209,7 @@ class Conversation:
     @property
     def usage(self) -> Usage:
         """What agent and user took together."""
-        return together(self.agent.usage, self.simulated.usage)
+        return added(self.agent.usage, self.simulated.usage)
 
     def _said(self, reply: Reply) -> None:
         if reply.stop == "length" and self._setting.cut_is_error:
@@ -338,14 +338,3 @@ class Conversation:
         most, taken = self._setting.limits.tokens, self.agent.tokens + self.simulated.tokens
         if most is not None and taken > most:
             raise Stopped("limit", f"not over after {taken:,} tokens (option tokens)")
-
-
-def together(a: Usage, b: Usage) -> Usage:
-    """The sum; what costs nothing known adds nothing to the cost."""
-    return Usage(
-        prompt_tokens=a.prompt_tokens + b.prompt_tokens,
-        completion_tokens=a.completion_tokens + b.completion_tokens,
-        cached_tokens=a.cached_tokens + b.cached_tokens,
-        cost=a.cost if b.cost is None else round((a.cost or 0.0) + b.cost, 9),
-        estimated=a.estimated or b.estimated,
-    )

@@ -274,3 +274,14 @@ def _errors(judge: Judge, scenario: Scenario, trajectory: Trajectory, reason: st
         )
         for policy, fact in things or [(None, None)]
     ]
+
+
+def added(a: Usage, b: Usage) -> Usage:
+    """The sum; what costs nothing known adds nothing to the cost."""
+    return Usage(
+        prompt_tokens=a.prompt_tokens + b.prompt_tokens,
+        completion_tokens=a.completion_tokens + b.completion_tokens,
+        cached_tokens=a.cached_tokens + b.cached_tokens,
+        cost=a.cost if b.cost is None else round((a.cost or 0.0) + b.cost, 9),
+        estimated=a.estimated or b.estimated,
+    )
