@@ -11,8 +11,8 @@ from typing import Any
 from evalkit.core.errors import EvalkitError, TargetError, UsageError
 from evalkit.core.protocols import Target
 from evalkit.core.types import Context, Failure, Guarded, Message, Reply, Request, RunSpec, Scenario, Trajectory, render
-from evalkit.engine.conversation import Stopped, Taken, together
-from evalkit.engine.play import Price, estimated, guard_failure, priced, whole
+from evalkit.engine.conversation import Stopped, Taken
+from evalkit.engine.play import Price, added, estimated, guard_failure, priced, whole
 
 ATTACKER_PARAMS: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 256}
 """What an attacker model is asked with, unless its adapter says otherwise."""
@@ -110,7 +110,7 @@ class _Talk:
             reasoning="\n\n".join(self.reasoning) or None,
             stop=self.last.stop if self.last is not None else None,
             model=self.model.model,
-            usage=together(self.model.usage, self.attacker.usage),
+            usage=added(self.model.usage, self.attacker.usage),
             latency_s=self.model.latency_s,
             attempts=1 + self.model.retries,
             cached=0 < self.model.replies + self.attacker.replies == self.model.cached + self.attacker.cached,
