@@ -5,13 +5,13 @@ Reads a model folder (reader.onnx, policy.onnx, match.onnx, tokenizer.json); dec
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from evalkit.core.errors import MissingDependency
+from evalkit.core.kept import Kept
 from evalkit.guardrails import lexical
 from evalkit.guardrails.lexical import PolicyTokens, Reader
 from evalkit.guardrails.verdict import Understood, understood
@@ -21,9 +21,6 @@ POLICIES, STEPS, PAIRS = 512, 4096, 65_536
 """So many are remembered: some 50 kB for a policy, 8 kB for a step, 100 bytes for a pair."""
 TOGETHER = 32
 """Most texts that are read at once."""
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +41,9 @@ class Encoder:
         self._threads = threads
         self._lock = threading.Lock()
         self._loaded: tuple[Reader, Any, Any, Any] | None = None
-        self._policies: _Kept[str, ReadPolicy] = _Kept(POLICIES)
-        self._steps: _Kept[tuple[int, ...], Any] = _Kept(STEPS)
-        self._pairs: _Kept[tuple[str, str], Any] = _Kept(PAIRS)
+        self._policies: Kept[str, ReadPolicy] = Kept(POLICIES)
+        self._steps: Kept[tuple[int, ...], Any] = Kept(STEPS)
+        self._pairs: Kept[tuple[str, str], Any] = Kept(PAIRS)
 
     def load(self) -> tuple[Reader, Any, Any, Any]:
         """The tokenizer and the three networks, once."""
@@ -174,28 +171,3 @@ def _softmax(x: Any) -> Any:
 
     e = np.exp(x - x.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
-
-
-class _Kept(Generic[K, V]):
-    """What was used last, up to a number; safe between threads."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._known: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-            return self._known.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        with self._lock:
-            self._known[key] = value
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._known.clear()

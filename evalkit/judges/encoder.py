@@ -9,14 +9,14 @@ import asyncio
 import importlib.util
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from evalkit import content
 from evalkit.core.errors import ContentError
+from evalkit.core.kept import Kept
 from evalkit.core.types import Fact, digest
 from evalkit.judges.pairs import side
 
@@ -31,8 +31,6 @@ ANSWERS = 256
 """Texts whose vectors are kept: some 60 kB for a fact, 300 kB for an answer."""
 FILES = ("encoder.onnx", "head.onnx", "tokenizer.json")
 
-K = TypeVar("K")
-V = TypeVar("V")
 Pair = tuple[str, str]
 """What `fact_side` makes of a fact, and the answer."""
 
@@ -48,9 +46,9 @@ class LeakEncoder:
         self.folder = folder
         self.version, self._files = _described(folder)
         self._workers = workers or min(os.cpu_count() or 1, 8)
-        self._scores: _Kept[Pair, float] = _Kept(SCORES)
-        self._fact_vectors: _Kept[str, Any] = _Kept(FACTS)
-        self._answer_vectors: _Kept[str, list[Any]] = _Kept(ANSWERS)
+        self._scores: Kept[Pair, float] = Kept(SCORES)
+        self._fact_vectors: Kept[str, Any] = Kept(FACTS)
+        self._answer_vectors: Kept[str, list[Any]] = Kept(ANSWERS)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._encoder: Any = None
@@ -129,35 +127,6 @@ class LeakEncoder:
 
         logit = float(self._head.run(None, {"fact": fact, "answer": answer})[0].ravel()[0])
         return round(1.0 / (1.0 + float(np.exp(-logit))), 4)
-
-
-class _Kept(Generic[K, V]):
-    """What was used last, up to a number; safe between threads."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._known: OrderedDict[K, V] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-            return self._known.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        with self._lock:
-            self._known[key] = value
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-
-    def get_or(self, key: K, make: Callable[[K], V]) -> V:
-        """Two threads may make the same thing at once; both make the same."""
-        known = self.get(key)
-        if known is None:
-            known = make(key)
-            self.put(key, known)
-        return known
 
 
 def fact_side(fact: Fact) -> str:

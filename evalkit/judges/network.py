@@ -6,16 +6,14 @@ much a token matters. Why not one network over both texts: docs/decisions/0005. 
 not needed at work (encoder.py).
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 
+from evalkit import onnxfile
 from evalkit.core.errors import MissingDependency
 
 # torch is imported late and typed as Any: mypy does not follow it
 Tensor = Any
-SMALLEST = 64
-"""Least rows and columns of a matrix that is worth storing in eight bits."""
 WIDTH = 256
 """Of the comparison of one token."""
 
@@ -97,7 +95,7 @@ def export_body(model: Any, path: Path) -> None:
             return vectors(self.model, input_ids, torch.ones_like(input_ids))
 
     example = torch.arange(6).unsqueeze(0)
-    _export(Reader().eval(), (example,), path, ["input_ids"], "vectors", {"input_ids": {1: "tokens"}})
+    onnxfile.write(Reader().eval(), (example,), path, {"input_ids": {1: "tokens"}}, {"vectors": {}})
 
 
 def export_head(model: Any, size: int, path: Path) -> None:
@@ -113,53 +111,4 @@ def export_head(model: Any, size: int, path: Path) -> None:
             return self.model(fact, torch.ones_like(fact[..., 0]), answer, torch.ones_like(answer[..., 0]))
 
     example = (torch.randn(1, 5, size), torch.randn(1, 9, size))
-    _export(Pair().eval(), example, path, ["fact", "answer"], "logit", {"fact": {1: "m"}, "answer": {1: "n"}})
-
-
-def _export(model: Any, example: Any, path: Path, inputs: list[str], output: str, axes: dict[str, Any]) -> None:
-    torch = torch_module()
-    import onnx
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
-        torch.onnx.export(
-            model, example, str(path), input_names=inputs, output_names=[output], dynamic_axes=axes, dynamo=False
-        )
-    graph = onnx.load(str(path))
-    _in_eight_bits(graph.graph)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, str(path))
-
-
-def _in_eight_bits(graph: Any) -> None:
-    """Store large matrices as int8 with one scale per output (per row, for embeddings); computed in 32 bits.
-
-    Written as Cast and Mul, not as DequantizeLinear: those ONNX Runtime folds once when it loads, this one it
-    computes anew at every run (measured: 1.5 pairs a second instead of 30).
-    """
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    looked_up = {node.input[0] for node in graph.node if node.op_type == "Gather"}
-    turned = {
-        node.input[1]
-        for node in graph.node
-        if node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute)
-    }
-    kept, added = [], []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.ndim != 2 or values.dtype != np.float32 or min(values.shape) < SMALLEST:
-            kept.append(tensor)
-            continue
-        axis = 1 if tensor.name in looked_up or tensor.name in turned else 0  # what one scale runs along
-        scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True) / 127, 1e-8).astype(np.float32)
-        stored = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
-        kept.append(numpy_helper.from_array(stored, f"{tensor.name}.int8"))
-        kept.append(numpy_helper.from_array(scale, f"{tensor.name}.scale"))
-        added.append(helper.make_node("Cast", [f"{tensor.name}.int8"], [f"{tensor.name}.wide"], to=TensorProto.FLOAT))
-        added.append(helper.make_node("Mul", [f"{tensor.name}.wide", f"{tensor.name}.scale"], [tensor.name]))
-    nodes = [*added, *graph.node]
-    del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend(nodes)
+    onnxfile.write(Pair().eval(), example, path, {"fact": {1: "m"}, "answer": {1: "n"}}, {"logit": {}})
