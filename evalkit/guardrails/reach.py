@@ -28,8 +28,7 @@ def _part(part: Part) -> "tuple[Hook, ...]":
 
 def _act(act: Act) -> "tuple[Hook, ...]":
     if act.kind == "message":
-        spoken = [(who, hook) for who, hook in _SPEAKERS if not act.by or any(fnmatchcase(who, g) for g in act.by)]
-        return tuple(hook for _, hook in spoken)
+        return tuple(hook for who, hook in _SPEAKERS if not act.by or any(fnmatchcase(who, g) for g in act.by))
     if act.kind != "call":
         return ()
     after = act.ok is False or any(c.path[:1] == ("result",) and c.op != "exists" for c in act.where)

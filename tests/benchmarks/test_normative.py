@@ -35,6 +35,15 @@ def test_rules_that_are_said_as_facts_are_found_too(name):
     assert sum(p[2] == k for p, k in kinds) >= 0.5 * len(kinds)
 
 
+@pytest.mark.parametrize("name", ["skerry", "tallow"])
+def test_documents_on_which_nothing_was_tuned(name):
+    """Measured once and left as they are: at first sight 95.7 % of the rules, 92.7 % of what is found is one."""
+    document = measure.annotated((HERE / "policies" / f"{name}.txt").read_text(encoding="utf-8"))
+    hit, _, false, _, n = measure.score(document)
+    assert len(hit) >= 0.94 * len(document.places)
+    assert n - len(false) >= 0.88 * n
+
+
 def test_the_measure_sees_what_is_missed_and_what_is_wrong():
     hit, missed, false, _, n = measure.score(measure.annotated("⟦O|The sky is blue.⟧ You must pay. ⟦O|You must go.⟧"))
     assert (len(hit), len(missed), len(false), n) == (1, 1, 1, 2)
