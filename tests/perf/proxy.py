@@ -40,7 +40,7 @@ policies:
   - {{id: verify, text: Verify first., rule: {{require: {{call: verify}}, before: {{call: "refund_*"}}}}}}
   - {{id: total, text: 500 in all., rule: {{limit: {{sum: amount, of: {{call: "refund_*"}}, max: 1000000}}}}}}
   - {{id: notify, text: Notify., rule: {{require: {{call: notify}}, after: {{call: "refund_*"}}, within: 2 turns}}}}
-  - {{id: thrice, text: Three logins., rule: {{limit: {{count: {{call: login, ok: false}}, max: 3, within: 5 steps}}}}}}
+  - {{id: thrice, text: Three logins., hooks: [tool_result], rule: {{limit: {{count: {{call: login, ok: false}}, max: 3, within: 5 steps}}}}}}
   - {{id: own, text: Own orders., rule: {{forbid: {{call: get_order, where: {{user: "!=mia"}}}}}}}}
   - {{id: once, text: Confirm each., rule: {{for_each: {{o: order}}, require: {{call: confirm, where: {{order: $o}}}}, before: {{call: cancel, where: {{order: $o}}}}}}}}
   - {{id: flow, text: No diagnosis out., rule: {{tags: {{d: {{from: {{call: read_record}}}}}}, forbid: {{call: send_mail, carries: d}}}}}}
