@@ -12,6 +12,7 @@ from typing import Any
 
 from evalkit.core.bootstrap import MIN_FAMILIES, percentiles, resampled_totals
 from evalkit.core.detection import Estimate, quantile
+from evalkit.core.stats import student_t, wilson
 from evalkit.core.types import Record
 from evalkit.engine import measures, store
 
@@ -32,7 +33,7 @@ class Effect:
     comparable: int = 0
     """Pairs of which that can be told: not dialogues, which go on differently, and not where nothing was asked."""
     falls: dict[str, Estimate] = field(default_factory=dict)
-    """Metric to the share of it that is gone; no interval below 30 families."""
+    """Metric to the share of it that is gone."""
     latency: dict[str, Estimate] = field(default_factory=dict)
     """Seconds: `added_p50`, `added_p95` by the guard to a sample; `model_p50` of the model's answers without it."""
     decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -115,17 +116,38 @@ def _count(cells: dict[str, dict[str, list[float]]], without: Record, guarded: R
 
 
 def _fall(cells: Mapping[str, list[float]]) -> Estimate | None:
-    """1 - with / without, with the bootstrap interval of whole families; None where there was nothing."""
+    """1 - with / without, with its 95 % interval over whole families; None where there was nothing.
+
+    Bootstrap; below 30 families, where that is too narrow, a jackknife (as core/curves.py). Families that all fall alike
+    are no certainty: as sure as so many independent families.
+    """
     import numpy as np
 
     before, after = (sum(c[i] for c in cells.values()) for i in range(2))
     if not before:
         return None
-    value = 1 - after / before
-    if len(cells) < MIN_FAMILIES or not after:
-        return Estimate(value, None, None, len(cells))
-    totals = resampled_totals(list(cells.values()))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.where(totals[:, 0] > 0, 1 - totals[:, 1] / totals[:, 0], np.nan)
-    low, high = percentiles(ratios) or (None, None)
-    return Estimate(value, low, high, len(cells))
+    value, families = 1 - after / before, len(cells)
+    if families < MIN_FAMILIES:
+        low, high = _left_out(cells, value)
+    else:
+        totals = resampled_totals(list(cells.values()))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(totals[:, 0] > 0, 1 - totals[:, 1] / totals[:, 0], np.nan)
+        low, high = percentiles(ratios) or (None, None)
+    if low == high and low is not None and 0 <= value <= 1:
+        low, high = wilson(value * families, families)
+    return Estimate(value, low, high, families)
+
+
+def _left_out(cells: Mapping[str, list[float]], value: float) -> tuple[float, float] | tuple[None, None]:
+    """Each family left out once; Student's t (Efron & Tibshirani 1993, ch. 11). A fall is at most whole."""
+    import numpy as np
+
+    counts = np.array(list(cells.values()))
+    rest = counts.sum(axis=0) - counts
+    left = 1 - rest[rest[:, 0] > 0, 1] / rest[rest[:, 0] > 0, 0]
+    if len(left) < 2:
+        return None, None
+    c = len(left)
+    half = student_t(c - 1) * float(np.sqrt((c - 1) / c * np.sum((left - left.mean()) ** 2)))
+    return value - half, min(1.0, value + half)
