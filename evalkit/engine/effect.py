@@ -118,7 +118,7 @@ def _count(cells: dict[str, dict[str, list[float]]], without: Record, guarded: R
 def _fall(cells: Mapping[str, list[float]]) -> Estimate | None:
     """1 - with / without, with its 95 % interval over whole families; None where there was nothing.
 
-    Bootstrap; below 30 families, where that is too narrow, a jackknife (as core/curves.py). Families that all fall alike
+    Bootstrap; below 30 families, where that is too narrow, a jackknife (as core/curves.py). Families that fall alike
     are no certainty: as sure as so many independent families.
     """
     import numpy as np
