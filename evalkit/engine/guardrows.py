@@ -6,30 +6,25 @@ which some are kept for the dev part: it measures sentences that training has no
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from random import Random
 
-from pydantic import Field
-
-from evalkit import content
 from evalkit.benchmarks.policyguard import blocks, forms, sites, wording
 from evalkit.benchmarks.policyguard.blocks import Block
 from evalkit.benchmarks.policyguard.forms import Draft
 from evalkit.benchmarks.policyguard.rows import rows as written
 from evalkit.benchmarks.policyguard.wording import fill
 from evalkit.core.cases import case_of
-from evalkit.core.errors import ContentError
 from evalkit.core.ruletext import parse
-from evalkit.core.types import Model, Scenario
+from evalkit.core.types import Scenario
 from evalkit.engine.guardcalls import Tools
+from evalkit.engine.guardtalk import talked
+from evalkit.engine.guardwords import PLACE, Sentences
 from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.sketch import Sketch, played, sketch
 
-_PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
-_PART = re.compile(r"<(\w+)(?::(\w))?>")
 _SLOT_ROLES = {
     "x": "target", "y": "other", "z": "reset", "q": "trigger", "p": "need", "r": "reset", "d": "trigger", "e": "other",
     "s": "target", "t": "other",
@@ -44,68 +39,14 @@ _OWN = {
 """Form to the roles of slots that are not the usual ones."""
 
 
-KEPT_APART = 6
-"""Of so many further sentences of a form one is the dev part's."""
 CALLS = 0.2
 """How often the trajectories of a block are tool calls (guardcalls.py)."""
+TALKED = 0.25
+"""How often things are said between the steps of a block (guardtalk.py)."""
 REWORDED = 0.6
 """How often a policy of the training or dev part is put in a further sentence."""
 _NAMINGS: tuple[wording.Naming, ...] = ("named", "described", "both")
 _SHARES, _WORDY, _ASIDE, _REASON = (0.4, 0.3, 0.3), 0.35, 0.3, 0.2
-
-
-class Sentences(Model):
-    """guardrails/<name>/sentences.yaml, in the notation of forms.yaml."""
-
-    sentences: dict[str, tuple[str, ...]]
-    frames: tuple[str, ...] = Field(min_length=1)
-    reasons: tuple[str, ...] = ()
-    asides: tuple[str, ...] = ()
-    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """What sentences are put together from; `{_}` is the slot that a part is about."""
-    grammar: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Form to sentences with `<part:slot>` or `<part>` in them."""
-
-    def draw(self, form: str, dev: bool, rng: Random) -> str | None:
-        """A sentence that the training part, or the dev part, may use; None where there is none."""
-        pools = [
-            [s for i, s in enumerate(found) if (i % KEPT_APART == KEPT_APART - 1) == dev]
-            for found in (self.sentences.get(form, ()), self.grammar.get(form, ()))
-        ]
-        pools = [pool for pool in pools if pool]
-        return self.whole(rng.choice(rng.choice(pools)), rng.choice) if pools else None
-
-    def whole(self, sentence: str, choose: Callable[[tuple[str, ...]], str]) -> str:
-        """With a part chosen for each of its places."""
-
-        def put(match: re.Match[str]) -> str:
-            return choose(self.parts[match[1]]).replace("{_", "{" + (match[2] or ""))
-
-        return _PART.sub(put, sentence)
-
-
-def load_sentences(path: Path) -> Sentences:
-    """The file; `ContentError` where it names a form that there is not, or a place that the form has not."""
-    found = content.load_yaml(path, Sentences)
-    for form, sentences in [*found.sentences.items(), *found.grammar.items()]:
-        known = forms.load().forms.get(form)
-        if known is None:
-            raise ContentError(f"{path}: {form}: no such form; there are: {', '.join(forms.load().forms)}")
-        for sentence in sentences:
-            _check(found, sentence, {*known.slots, *known.numbers}, f"{path}: {form}")
-    return found
-
-
-def _check(found: Sentences, sentence: str, wanted: set[str], where: str) -> None:
-    """Each draw of the parts names all that the form has, and nothing else."""
-    for part in _PART.finditer(sentence):
-        if part[1] not in found.parts:
-            raise ContentError(f"{where}: {sentence!r}: no part {part[1]!r}; there are: {', '.join(found.parts)}")
-    most = max([1, *(len(found.parts[m[1]]) for m in _PART.finditer(sentence))])
-    for k in range(most):
-        whole = found.whole(sentence, partial(_kth, k))
-        if odd := {m[1] for m in _PLACE.finditer(whole)} ^ wanted:
-            raise ContentError(f"{where}: {whole!r} and the form differ in {{{sorted(odd)[0]}}}")
 
 
 def generated(
@@ -129,10 +70,12 @@ def generated(
             rng = Random(f"guardrail words {seed} {index}")
             scenarios = [Scenario.model_validate_json(r.line) for r in found]
             tools = Tools(block.template, rng) if sentences is not None and rng.random() < CALLS else None
-            for scenario in _reworded(block, scenarios, sentences, tools, rng):
+            talk = Random(f"guardrail talk {seed} {index}")
+            said = sentences.said if sentences is not None and talk.random() < TALKED else ()
+            for pair, scenario in zip(block.pairs, _reworded(block, scenarios, sentences, tools, rng), strict=True):
                 row = row_of(scenario, sentences)
                 if row is not None:
-                    yield row
+                    yield talked(row, pair.draft, block.template, said, talk) if said else row
             if sentences is not None and block.split == "train":
                 yield from _words_alone(block, scenarios, sentences, alone, rng)
         made += len(found)
@@ -161,10 +104,6 @@ def _reworded(
         text, sentence = said
         tags = {**scenario.tags, "sentence": sentence}
         yield scenario.model_copy(update={"policies": (policy.model_copy(update={"text": text}),), "tags": tags})
-
-
-def _kth(k: int, pool: tuple[str, ...]) -> str:
-    return pool[k % len(pool)]
 
 
 def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, alone: int, rng: Random) -> Iterator[Row]:
@@ -200,12 +139,12 @@ def _word(
     rule = fill(sentence, draft, block.template, naming, rng.random() < _WORDY)
     if tools is not None:
         rule = tools.reworded(rule, draft)
-    text = rng.choice(more.frames).replace("{rule}", rule)
+    text = rng.choice(more.framed).replace("{rule}", rule)
     text = text.replace("{code}", f"{rng.randint(1, 9)}.{rng.randint(1, 20)}")
-    if more.asides and rng.random() < _ASIDE:
-        text += " " + wording.aside(rng.choice(more.asides), draft, block.template, rng, naming)
-    if more.reasons and rng.random() < _REASON:
-        text += " " + rng.choice(more.reasons)
+    if more.spared and rng.random() < _ASIDE:
+        text += " " + wording.aside(rng.choice(more.spared), draft, block.template, rng, naming)
+    if more.followed and rng.random() < _REASON:
+        text += " " + rng.choice(more.followed)
     return text, sentence
 
 
@@ -248,7 +187,7 @@ def _spans(text: str, tags: Mapping[str, str], found: Sketch, more: Sentences | 
         if not number.isdigit() or int(number) >= len(pool):
             return
         sentence = pool[int(number)]
-    frames = (*forms.load().frames.seen, *forms.load().frames.held, *(more.frames if more else ()))
+    frames = (*forms.load().frames.seen, *forms.load().frames.held, *(more.framed if more else ()))
     found_ = (_pattern(sentence).match(text, at) for at in _begins(text, frames))
     match = next((m for m in found_ if m is not None), None)
     if match is None:
@@ -272,17 +211,17 @@ def _begins(text: str, frames: Sequence[str]) -> list[int]:
     return sorted(ends, reverse=True)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _frame(frame: str) -> re.Pattern[str]:
     return re.compile(re.escape(frame.partition("{rule}")[0]).replace(re.escape("{code}"), r"[\d.]+"))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _pattern(sentence: str) -> re.Pattern[str]:
     """Finds the sentence in a text, with a group for each place."""
     parts: list[str] = []
     at = 0
-    for k, m in enumerate(_PLACE.finditer(sentence)):
+    for k, m in enumerate(PLACE.finditer(sentence)):
         parts.append(_literal(sentence[at : m.start()], not parts))
         name = f"{m[1]}_{m[2] or ''}{k}"
         parts.append(rf"(?P<{name}>[\w]+(?: times)?)" if m[1] in ("n", "w") else rf"(?P<{name}>.+?)")

@@ -17,7 +17,8 @@ from evalkit.core.errors import UsageError
 from evalkit.core.steps import steps_of
 from evalkit.core.types import Policy, Record, Scenario, Verdict
 from evalkit.engine import labels, store
-from evalkit.engine.guardrows import generated, load_sentences, row_of
+from evalkit.engine.guardrows import generated, row_of
+from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row
 from evalkit.guardrails.train import Plan

@@ -5,12 +5,15 @@ model is sure; `encoder`: the network compares policy and steps. All but `linear
 (verdict.py). Loads a model folder when first asked; trains nothing.
 """
 
+import os
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -27,6 +30,9 @@ RECORD = "training.json"
 Recipe = Literal["linear", "encoder"]
 Stage = Literal["names", "linear", "encoder"]
 Pair = tuple[str, Sequence[str]]
+T = TypeVar("T")
+THREADS = 8
+"""Most pairs that are judged at a time."""
 
 
 class Record(Model):
@@ -72,6 +78,7 @@ class Guardrail:
         self.threshold = self.record.threshold
         self.stages: Counter[str] = Counter()
         """How many answers each stage gave."""
+        self._counting, self._loading = threading.Lock(), threading.RLock()
         self._linear: linear.Linear | None = None
         self._encoder: Encoder | None = None
 
@@ -84,8 +91,8 @@ class Guardrail:
         return self.judge(policy, steps, ended=False).probability
 
     def scores(self, pairs: Sequence[Pair]) -> list[float]:
-        """`score` for each pair."""
-        return [self.score(policy, steps) for policy, steps in pairs]
+        """`score` for each pair, several at a time."""
+        return self._beside(lambda pair: self.score(*pair), pairs)
 
     def check(self, policy: str, steps: Sequence[str], *, ended: bool = False) -> Decision:
         """Block or allow: have the steps broken the policy, so far or (`ended`) with nothing to follow?"""
@@ -104,8 +111,15 @@ class Guardrail:
         )  # fmt: skip
 
     def checks(self, pairs: Sequence[Pair], *, ended: bool = False) -> list[Decision]:
-        """`check` for each pair."""
-        return [self.check(policy, steps, ended=ended) for policy, steps in pairs]
+        """`check` for each pair, several at a time."""
+        return self._beside(lambda pair: self.check(*pair, ended=ended), pairs)
+
+    def _beside(self, ask: Callable[[Pair], T], pairs: Sequence[Pair]) -> list[T]:
+        """In threads: ONNX Runtime computes outside Python's lock. An answer depends on its own pair alone."""
+        if len(pairs) < 2 or self.record.recipe == "linear":
+            return [ask(pair) for pair in pairs]
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS, len(pairs))) as pool:
+            return list(pool.map(ask, pairs))
 
     def assess(self, policy: Any, steps: Sequence[str]) -> Judged:
         """For the guard core: a policy record (its `text` counts) over the steps so far."""
@@ -124,7 +138,8 @@ class Guardrail:
         if not steps:
             return Judged(0.0, None, "names")
         found = max((self._judge(one, steps, ended) for one in clauses(policy)), key=lambda j: j.probability)
-        self.stages[found.stage] += 1
+        with self._counting:
+            self.stages[found.stage] += 1
         return found
 
     def curve(self, policy: str, steps: Sequence[str]) -> tuple[Any, Stage]:
@@ -155,18 +170,20 @@ class Guardrail:
     @property
     def linear(self) -> linear.Linear:
         """The linear stage, loaded when first asked for."""
-        if self._linear is None:
-            self._linear = linear.load(self._file(linear.FILE))
-        return self._linear
+        with self._loading:
+            if self._linear is None:
+                self._linear = linear.load(self._file(linear.FILE))
+            return self._linear
 
     @property
     def encoder(self) -> Encoder:
         """The reader, loaded when first asked for."""
-        if self._encoder is None:
-            for name in self.record.files:
-                self._file(name)
-            self._encoder = Encoder(self.folder)
-        return self._encoder
+        with self._loading:
+            if self._encoder is None:
+                for name in self.record.files:
+                    self._file(name)
+                self._encoder = Encoder(self.folder)
+            return self._encoder
 
     def _file(self, name: str) -> Path:
         """A file of the model, checked against its record."""

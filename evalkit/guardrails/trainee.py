@@ -18,8 +18,8 @@ from evalkit.guardrails.network import Tensor, torch_module
 from evalkit.guardrails.programs import NAMES, NUMBERS, ROLES, USED, VALUED
 from evalkit.guardrails.texts import read_step
 
-SHORT = 0.75
-"""Share of the texts, the shorter ones, that are read apart from the longer: less padding."""
+BUCKETS, TOGETHER = 5, 12
+"""Texts of like length are read together, in about so many groups of at least so many: less padding."""
 LOSSES = ("match", "program", "words", "numbers", "weak")
 TARGET = ROLES.index("target")
 MASK = 103
@@ -220,9 +220,9 @@ class Trainee:
         self._keep(texts)
         longest = max(map(len, texts))
         order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-        at = int(SHORT * len(order)) if len(order) >= 60 else len(order)
+        size = max(TOGETHER, -(-len(order) // BUCKETS))
         vectors, masks = [], []
-        for some in filter(None, (order[:at], order[at:])):
+        for some in (order[a : a + size] for a in range(0, len(order), size)):
             wide = max(len(texts[k]) for k in some)
             hidden, mask = torch.zeros(len(some), wide, self.size), torch.zeros(len(some), wide)
             for row, k in enumerate(some):

@@ -8,7 +8,8 @@ import pytest
 from evalkit import content
 from evalkit.benchmarks.policyguard import blocks
 from evalkit.engine.guardcalls import Tools
-from evalkit.engine.guardrows import generated, load_sentences
+from evalkit.engine.guardrows import generated
+from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails.programs import FAR, ROLES, Facts, broken
 from evalkit.guardrails.texts import carried, read_step
 

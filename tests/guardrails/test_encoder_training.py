@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from evalkit import content
-from evalkit.engine.guardrows import generated, load_sentences
+from evalkit.engine.guardrows import generated
+from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row
 from evalkit.guardrails.train import Plan

@@ -1,5 +1,7 @@
 """Generated pairs become rows that say what is meant; further sentences say the same in other words."""
 
+import re
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from evalkit import content
 from evalkit.benchmarks.policyguard import forms
 from evalkit.core.errors import ContentError
-from evalkit.engine.guardrows import generated, load_sentences
+from evalkit.engine.guardrows import generated
+from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails.dataset import Row, fingerprint
 from evalkit.guardrails.programs import FAR, ROLES, USED, Facts, broken
 from evalkit.guardrails.texts import carried, read_step
@@ -66,9 +69,57 @@ def test_no_held_out_sentence_is_among_the_further_ones() -> None:
     book, more = forms.load(), load_sentences(SENTENCES)
     for name, form in book.forms.items():
         held = {gram for s in form.held for gram in _grams(s)} - {gram for s in form.seen for gram in _grams(s)}
-        for sentence in (*more.sentences.get(name, ()), *more.grammar.get(name, ())):
+        for sentence in more.every(name):
             assert sentence not in form.held
             assert not held & set(_grams(sentence)), sentence
+
+
+def test_no_sentence_of_another_writer_is_nearly_a_held_out_one() -> None:
+    """None shares, word for word and in a row, seven tenths of one."""
+    more = load_sentences(SENTENCES)
+    assert more.hands
+    for name, form in forms.load().forms.items():
+        for held in map(_tokens, form.held):
+            for sentence in (s for some in more.written(name) for s in some):
+                said = _tokens(sentence)
+                match = SequenceMatcher(None, said, held, autojunk=False).find_longest_match()
+                assert match.size < max(3, 0.7 * len(held)), (sentence, held)
+
+
+def test_no_sentence_says_two_things() -> None:
+    """Sentences of different programs differ in more than the letters of their places."""
+    more = load_sentences(SENTENCES)
+    meant: dict[str, str] = {}
+    for form in forms.load().forms:
+        for sentence in (s for some in more.written(form) for s in some):
+            bare = re.sub(r"\{.*?\}", "_", re.sub(r"[^\w{}. ]", "", sentence.casefold()))
+            kind = more.same.get(form, form)
+            assert meant.setdefault(bare, kind) == kind, sentence
+
+
+def test_what_is_said_plays_no_role() -> None:
+    """Requests and refusals between the steps: the steps that play roles stay the same ones."""
+    more = load_sentences(SENTENCES)
+    plain = more.model_copy(update={"said": ()})
+    found = {r.id: r for r in generated(1200, 5, more) if r.steps}
+    said = 0
+    for row in generated(1200, 5, plain):
+        if not row.steps:
+            continue
+        other = found[row.id]
+        kept = [i for i, s in enumerate(other.steps) if not s.startswith(("User: ", "Assistant: "))]
+        said += len(other.steps) - len(kept)
+        assert [other.steps[i] for i in kept] == list(row.steps)
+        assert other.label == row.label
+        for role, places in row.roles.items():
+            assert [kept.index(i) for i in other.roles[role]] == list(places)
+        if row.onset.isdigit():
+            assert kept.index(int(other.onset)) == int(row.onset)
+    assert said > 50
+
+
+def _tokens(sentence: str) -> list[str]:
+    return re.findall(r"\{\w+(?:\.\w+)?\}|[a-z']+|[^\w\s]", sentence.casefold().rstrip("."))
 
 
 def _grams(sentence: str, n: int = 5) -> list[tuple[str, ...]]:

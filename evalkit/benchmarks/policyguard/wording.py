@@ -156,7 +156,12 @@ def aside(sentence: str, draft: Draft, template: Template, rng: Random, naming: 
     nodes = template.atlas.nodes
     spared = {nodes[key].element.is_ for key in draft.keys}
     others = [k for k, n in nodes.items() if k not in draft.keys and (n.verb != "type" or "secret" not in spared)]
-    said = phrase(Ref(rng.choice(others)), template, naming)
+    return about(sentence, Ref(rng.choice(others)), template, naming)
+
+
+def about(sentence: str, ref: Ref, template: Template, naming: Naming) -> str:
+    """A sentence with one place, {d} in any form, about something."""
+    said = phrase(ref, template, naming)
     return _sentences(_PLACE.sub(lambda m: _FORMS[m[2] or ""](said), sentence))
 
 
