@@ -20,6 +20,8 @@ from evalkit.guardrails.texts import read_step
 
 BUCKETS, TOGETHER = 5, 12
 """Texts of like length are read together, in about so many groups of at least so many: less padding."""
+KEPT = 20_000
+"""Most texts of which the frozen layers' vectors are kept, 35 kB each: those of a block come again at once or never."""
 LOSSES = ("match", "program", "words", "numbers", "weak")
 TARGET = ROLES.index("target")
 MASK = 103
@@ -237,6 +239,8 @@ class Trainee:
 
     def _keep(self, texts: Sequence[tuple[int, ...]]) -> None:
         torch = torch_module()
+        if len(self._kept) > KEPT:
+            self._kept.clear()
         missing = sorted((t for t in dict.fromkeys(texts) if t not in self._kept), key=len)
         training = self.body.training
         self.body.eval()
