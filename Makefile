@@ -31,6 +31,8 @@ measure-taubench:  ## verdicts on recorded tau-bench dialogues next to their rew
 	$(PY) tests/judges/measure_taubench.py
 perf-guardrail:  ## milliseconds of a check by the trained guardrail, by stage; accuracy beside it
 	$(PY) tests/perf/guardrail.py
+measure-heldout:  ## the trained guardrail on 11,778 generated pairs whose policies, looks or sentences it has not seen
+	$(PY) -m tests.guardrails.measure_heldout
 measure-guardrail:  ## the trained guardrail on published sets it has not seen, beside baselines
 	$(PY) -m tests.guardrails.measure_guardrail
 perf-graph:  ## 200 policies to a graph, 1,000 sets, picture and GraphML; prints seconds
@@ -78,4 +80,4 @@ robust:  ## kill -9 ten times and resume; a server that fails in every way
 	$(PY) tests/perf/robust.py
 wheel:
 	$(PY) -m build
-.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-judge measure-baselines measure-disclosure measure-precedents robust wheel perf-detection perf-report sample
+.PHONY: perf-view check lint types contracts test slow fmt perf perf-judge perf-graph perf-monitor perf-dialogues perf-worlds perf-proxy measure-taubench measure-policies measure-policyguard measure-heldout measure-guardrail perf-guardrail measure-judge measure-baselines measure-disclosure measure-precedents robust wheel perf-detection perf-report sample

@@ -56,6 +56,42 @@ def generated(
 
     `alone`: how often each policy of a training block comes again in other words, without steps.
     """
+    for index, block, found in _written(n, seed, domains):
+        if block.split == "test":
+            continue
+        rng = Random(f"guardrail words {seed} {index}")
+        scenarios = [Scenario.model_validate_json(line) for line in found]
+        tools = Tools(block.template, rng) if sentences is not None and rng.random() < CALLS else None
+        talk = Random(f"guardrail talk {seed} {index}")
+        said = sentences.said if sentences is not None and talk.random() < TALKED else ()
+        for pair, scenario in zip(block.pairs, _reworded(block, scenarios, sentences, tools, rng), strict=True):
+            row = row_of(scenario, sentences)
+            if row is not None:
+                yield talked(row, pair.draft, block.template, said, talk) if said else row
+        if sentences is not None and block.split == "train":
+            yield from _words_alone(block, scenarios, sentences, alone, rng)
+
+
+def retold(n: int, seed: int, words: Sentences, held: str = "policy") -> Iterator[Scenario]:
+    """The test pairs among the first `n` of which `held` is held out, their policies in sentences of `words`."""
+    for index, block, found in _written(n, seed, ()):
+        if block.split != "test":
+            continue
+        rng = Random(f"guardrail retold {seed} {index}")
+        texts: dict[str, str] = {}
+        for pair, line in zip(block.pairs, found, strict=True):
+            scenario = Scenario.model_validate_json(line)
+            policy = scenario.policies[0]
+            if scenario.tags.get("held") != held:
+                continue
+            if policy.id not in texts:
+                said = in_other_words(pair.draft, block, words, rng)
+                texts[policy.id] = said[0] if said else policy.text
+            yield scenario.model_copy(update={"policies": (policy.model_copy(update={"text": texts[policy.id]}),)})
+
+
+def _written(n: int, seed: int, domains: Sequence[str]) -> Iterator[tuple[int, Block, list[bytes]]]:
+    """The blocks of the first `n` pairs with their numbers and their lines, as the generator writes them."""
     chosen = tuple(domains) or tuple(sites.names())
     made = 0
     seen: set[bytes] = set()
@@ -66,18 +102,7 @@ def generated(
         if len(keys) < len(found) or keys & seen:
             continue
         seen |= keys
-        if block.split != "test":
-            rng = Random(f"guardrail words {seed} {index}")
-            scenarios = [Scenario.model_validate_json(r.line) for r in found]
-            tools = Tools(block.template, rng) if sentences is not None and rng.random() < CALLS else None
-            talk = Random(f"guardrail talk {seed} {index}")
-            said = sentences.said if sentences is not None and talk.random() < TALKED else ()
-            for pair, scenario in zip(block.pairs, _reworded(block, scenarios, sentences, tools, rng), strict=True):
-                row = row_of(scenario, sentences)
-                if row is not None:
-                    yield talked(row, pair.draft, block.template, said, talk) if said else row
-            if sentences is not None and block.split == "train":
-                yield from _words_alone(block, scenarios, sentences, alone, rng)
+        yield index, block, [row.line for row in found]
         made += len(found)
         if made >= n:
             return
@@ -96,7 +121,9 @@ def _reworded(
             scenario = told.model_copy(update={"world": {**(told.world or {}), "steps": calls[pair.trajectory]}})
         if policy.id not in words:
             drawn = more is not None and (tools is not None or rng.random() < REWORDED)
-            words[policy.id] = _word(drafts[policy.id], block, more, rng, tools) if drawn and more is not None else None
+            words[policy.id] = None
+            if drawn and more is not None:
+                words[policy.id] = in_other_words(drafts[policy.id], block, more, rng, tools)
         said = words[policy.id]
         if said is None:
             yield scenario
@@ -112,7 +139,7 @@ def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, alone
     for scenario in {s.policies[0].id: s for s in scenarios}.values():
         policy = scenario.policies[0]
         for k in range(alone):
-            said = _word(drafts[policy.id], block, more, rng)
+            said = in_other_words(drafts[policy.id], block, more, rng)
             if said is None:
                 continue
             text, sentence = said
@@ -126,7 +153,7 @@ def _words_alone(block: Block, scenarios: list[Scenario], more: Sentences, alone
                 yield row.model_copy(update=changes)
 
 
-def _word(
+def in_other_words(
     draft: Draft, block: Block, more: Sentences, rng: Random, tools: Tools | None = None
 ) -> tuple[str, str] | None:
     """A policy in a further sentence, and that sentence."""

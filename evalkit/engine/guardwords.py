@@ -46,7 +46,7 @@ class Sentences(Model):
     grammar: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Form to sentences with `<part:slot>` or `<part>` in them."""
     same: dict[str, str] = Field(default_factory=dict)
-    """Form to the form whose sentences, in the hands' files, say it as well: the slots are filled otherwise."""
+    """Form to the form whose sentences say it as well, where it has none in a file: the slots are filled otherwise."""
     said: tuple[str, ...] = ()
     """What user and agent say about an action {d} without doing it: `Assistant: I cannot {d}.`"""
     hands: dict[str, Hand] = Field(default_factory=dict)
@@ -70,18 +70,21 @@ class Sentences(Model):
     def written(self, form: str) -> Iterator[tuple[str, ...]]:
         """The form's sentences in the hands' files, hand by hand."""
         for hand in self.hands.values():
-            yield hand.sentences.get(form) or hand.sentences.get(self.same.get(form, ""), ())
+            yield self._of(hand.sentences, form)
+
+    def _of(self, sentences: dict[str, tuple[str, ...]], form: str) -> tuple[str, ...]:
+        return sentences.get(form) or sentences.get(self.same.get(form, ""), ())
 
     def every(self, form: str) -> Iterator[str]:
         """All sentences of a form, those with parts as they are written."""
-        yield from (*self.sentences.get(form, ()), *self.grammar.get(form, ()))
+        yield from (*self._of(self.sentences, form), *self.grammar.get(form, ()))
         for some in self.written(form):
             yield from some
 
     def draw(self, form: str, dev: bool, rng: Random) -> str | None:
         """A sentence that the training part, or the dev part, may use; None where there is none."""
         hands = _pools(self.written(form), dev)
-        own = _pools((self.sentences.get(form, ()), self.grammar.get(form, ())), dev)
+        own = _pools((self._of(self.sentences, form), self.grammar.get(form, ())), dev)
         pools = hands if hands and (not own or rng.random() < WRITTEN) else own
         return self.whole(rng.choice(rng.choice(pools)), rng.choice) if pools else None
 

@@ -3,25 +3,30 @@
 `python -m tests.guardrails.measure_heldout [name or folder] [pairs generated] [domain ...]`
 
 All test pairs of the first so many that `evalkit generate policyguard` writes (seed 0); policies, site looks, sentences
-and all three together are held out, each in its own rows. With domains: only theirs. Prints Markdown: accuracy, F1,
-false alarms and recall with 95 % intervals over policies; how often the program was read right; by kind and domain.
+and all three together are held out, each in its own rows; and policies in the sentences of a writer of whom nothing was
+trained on. With domains: only theirs. Prints Markdown: accuracy, F1, false alarms and recall with 95 % intervals over
+policies; how often the program was read right; by kind, domain and program.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evalkit.benchmarks.policyguard import shards
 from evalkit.core.cases import case_of
 from evalkit.core.curves import Ranked
 from evalkit.core.detection import Confusion, Estimate
 from evalkit.core.types import Scenario
-from evalkit.engine.guardrows import row_of
+from evalkit.engine.guardrows import retold, row_of
+from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails.loading import where
 from evalkit.guardrails.trained import Guardrail
 
 PAIRS = 60_000
+UNSEEN = Path(__file__).with_name("unseen_sentences.yaml")
+"""Of a writer whose sentences trained nothing."""
 AXES = {"policy": "policies", "template": "site looks", "surface": "sentences", "all": "all three"}
 
 
@@ -53,6 +58,11 @@ def main(name: str, many: int, domains: Sequence[str]) -> None:
     for axis in (*AXES.values(), "together"):
         rows = [i for i, t in enumerate(tried) if axis in (t.held, "together")]
         print(f"| {axis} | {_row(guardrail, tried, scores, rows)} | {_read(guardrail, [tried[i] for i in rows])} |")
+    retold_ = [_tried(s) for s in retold(many, 0, load_sentences(UNSEEN))]
+    retold_ = [t for t in retold_ if not domains or t.scenario.tags.get("domain") in domains]
+    other = guardrail.scores([(t.policy, t.steps) for t in retold_])
+    row = _row(guardrail, retold_, other, range(len(retold_)))
+    print(f"| policies, in a new writer's sentences | {row} | {_read(guardrail, retold_)} |\n")
     ranked = Ranked(scores, [bool(t.scenario.label) for t in tried], _numbers([t.scenario.family for t in tried]))
     for title, value in (
         ("AUROC", ranked.auroc()), ("AUPRC", ranked.auprc()), ("recall at 1 % false alarms", ranked.recall_at(0.01)),
@@ -67,9 +77,9 @@ def main(name: str, many: int, domains: Sequence[str]) -> None:
         ("program", lambda t: t.program),
     ):
         print(f"| {title} | n | accuracy | F1 | false alarms | recall |\n|---|---|---|---|---|---|")
-        for value in sorted({key(t) for t in tried}):
-            rows = [i for i, t in enumerate(tried) if key(t) == value]
-            print(f"| {value} | {_row(guardrail, tried, scores, rows)} |")
+        for group in sorted({key(t) for t in tried}):
+            rows = [i for i, t in enumerate(tried) if key(t) == group]
+            print(f"| {group} | {_row(guardrail, tried, scores, rows)} |")
         print()
 
 
@@ -78,10 +88,13 @@ def pairs(many: int) -> Iterator[Tried]:
     for row in shards.examples(many, 0):
         if row.facts.split != "test":
             continue
-        scenario = Scenario.model_validate_json(row.line)
-        case = case_of(scenario)
-        known = row_of(scenario)
-        yield Tried(scenario, case.policy, tuple(case.steps), known.program if known else "")
+        yield _tried(Scenario.model_validate_json(row.line))
+
+
+def _tried(scenario: Scenario) -> Tried:
+    case = case_of(scenario)
+    known = row_of(scenario)
+    return Tried(scenario, case.policy, tuple(case.steps), known.program if known else "")
 
 
 def _row(guardrail: Guardrail, tried: Sequence[Tried], scores: Sequence[float], rows: Sequence[int]) -> str:
