@@ -96,11 +96,6 @@ class Monitor:
             other._surroundings = self._surroundings.fork()
         return other
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing that comes can change it."""
-        return self._done
-
     def concerned(self, event: Event) -> bool:
         """Whether a pattern of the rule fits the event."""
         entries = self._table.get(event.name)

@@ -17,7 +17,20 @@ from typing import Any, NamedTuple
 from evalkit.core import values
 from evalkit.core.events import Event
 from evalkit.core.predicates import Compiled, Surroundings, compile_act
-from evalkit.core.rules import Act, Acts, Condition, Forbid, Limit, Part, Precede, Ref, Respond, Rule, parts
+from evalkit.core.rules import (
+    Act,
+    Acts,
+    Condition,
+    Forbid,
+    Limit,
+    Part,
+    Precede,
+    Ref,
+    Respond,
+    Rule,
+    check_world,
+    parts,
+)
 from evalkit.core.values import Path
 
 ORDER = frozenset({"<", "<=", ">", ">="})
@@ -47,9 +60,13 @@ class _Watched:
 
 
 class Comparing:
-    """What one rule compares by order, in one world. Holds no trajectory; what `carries` asks counts as fulfilled."""
+    """What one rule compares by order, in one world. Holds no trajectory; what `carries` asks counts as fulfilled.
+
+    `ContentError` where the world lacks a value that the rule names.
+    """
 
     def __init__(self, rule: Rule, world: Mapping[str, Any]) -> None:
+        check_world(rule, world)
         self._names = frozenset(v.name for v in rule.variables)
         self._surroundings = Surroundings(world, rule.world_names, rule.tags)
         self._watched = tuple(w for act, limit in _strict(rule) if (w := _watched(act, limit)) is not None)

@@ -106,7 +106,7 @@ class Watch:
     def _open(self, n: int) -> bool:
         """By what is proven: a call whose result is not there has settled nothing."""
         monitor = self._base.monitors[n]
-        return monitor is not None and not monitor.settled
+        return monitor is not None and monitor.status != "satisfied"
 
     def take(self, look: Look, call: str | None = None) -> None:
         """It happens. `call`: it is a call whose result is not known yet."""
