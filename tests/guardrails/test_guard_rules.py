@@ -264,7 +264,7 @@ def test_plain_arguments_are_read(arguments):
 ABOVE = GuardPolicy(
     id="above", text="No refund above 500.", rule={"forbid": {"call": "refund", "where": {"amount": ">500"}}}
 )
-ODD = ["nine hundred", "2k", "EUR 1.200,50", {"value": 900}, {}, True, "2026-01-02", ["x", 5], 10**400]
+ODD = ["nine hundred", "2k", "EUR 1.200,50", {"value": 900}, {}, True, "2026-01-02", 10**400]
 
 
 @pytest.mark.parametrize("policy", [ABOVE, LIMIT])
@@ -275,7 +275,7 @@ def test_an_amount_that_has_no_order_is_no_way_around_a_rule(policy, amount):
     (finding,) = ruling.findings
     assert (finding.stage, finding.failed, finding.call) == ("failure", True, 0)
     assert "compares 'amount' of refund(...) with a number" in finding.reason
-    assert f"amount is {amount!r}"[:25].replace("[", "") in ruling.decision.reason
+    assert f"amount is {amount!r}"[:25] in ruling.decision.reason
 
 
 @pytest.mark.parametrize("policy", [ABOVE, LIMIT])
@@ -283,6 +283,11 @@ def test_an_amount_that_has_no_order_is_no_way_around_a_rule(policy, amount):
 def test_an_amount_that_can_be_read_breaks_the_rule(policy, amount):
     decision = guard(policy).check(call("refund", amount=amount))
     assert (decision.action, decision.failed) == ("block", False)
+
+
+def test_of_a_list_each_value_is_looked_at():
+    ruling = guard(ABOVE).examine(call("refund", amount=["x", 5, {"value": 900}]))
+    assert ruling.findings[0].about == "amount is 'x', amount is {'value': 900}"
 
 
 @pytest.mark.parametrize("arguments", [{}, {"amount": None}, {"amount": ""}, {"amount": []}, {"amount": "USD 5"}])
