@@ -33,6 +33,7 @@ from evalkit.core.rules import (
 )
 from evalkit.core.values import Path
 
+_GREAT = 10**15
 ORDER = frozenset({"<", "<=", ">", ">="})
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxlong = 2, 60, 40
@@ -60,15 +61,11 @@ class _Watched:
 
 
 class Comparing:
-    """What one rule compares by order, in one world. Holds no trajectory; what `carries` asks counts as fulfilled.
+    """What one rule compares by order. Holds no trajectory; what `carries` asks counts as fulfilled."""
 
-    `ContentError` where the world lacks a value that the rule names.
-    """
-
-    def __init__(self, rule: Rule, world: Mapping[str, Any]) -> None:
-        check_world(rule, world)
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
         self._names = frozenset(v.name for v in rule.variables)
-        self._surroundings = Surroundings(world, rule.world_names, rule.tags)
         self._watched = tuple(w for act, limit in _strict(rule) if (w := _watched(act, limit)) is not None)
         self._concerns = tuple(compile_act(w.act).named for w in self._watched)
         self._relaxed: dict[tuple[int, tuple[int, ...]], Compiled] = {}
@@ -77,49 +74,46 @@ class Comparing:
         """Whether the rule compares anything by order."""
         return bool(self._watched)
 
-    def uncomparable(self, event: Event) -> tuple[Uncomparable, ...]:
-        """The values that the rule passes over in this event because they have no order; each once."""
+    def uncomparable(self, event: Event, world: Mapping[str, Any]) -> tuple[Uncomparable, ...]:
+        """The values that the rule passes over in this event because they have no order; each once.
+
+        `ContentError` where the world lacks a value that the rule compares with.
+        """
         found: dict[Uncomparable, None] = {}
         for n, watched in enumerate(self._watched):
             if event.kind == watched.act.kind and self._concerns[n](event.name):
-                found.update(dict.fromkeys(self._of(n, watched, event)))
+                found.update(dict.fromkeys(self._of(n, watched, event, world)))
         return tuple(found)
 
-    def _of(self, n: int, watched: _Watched, event: Event) -> list[Uncomparable]:
-        unknown = tuple(k for k, c in enumerate(watched.ordered) if self._unknown(c, event))
-        odd = [found for k in unknown for found in self._without_order(watched.ordered[k], event)]
-        if watched.summed is not None and (watched.per is None or values.at(event, watched.per)):
-            path = watched.summed
+    def _of(self, n: int, watched: _Watched, event: Event, world: Mapping[str, Any]) -> list[Uncomparable]:
+        odd: list[Uncomparable] = []
+        unknown: list[int] = []
+        for k, condition in enumerate(watched.ordered):
+            if values.number(condition.operand) is None or not _is_plain(event, condition.path):
+                found = _without_order(condition, values.at(event, condition.path), self._options(condition, world))
+                unknown += [k] if found else []
+                odd += found
+        path = watched.summed
+        if path is not None and not _is_plain(event, path) and (watched.per is None or values.at(event, watched.per)):
             odd += [_named(path, v, "number") for v in values.at(event, path) if values.number(v) is None]
-        return odd if odd and self._fits(n, unknown, event) else []
+        return odd if odd and self._fits(n, tuple(unknown), event, world) else []
 
-    def _unknown(self, condition: Condition, event: Event) -> bool:
-        """Whether it does not hold, and might if a value had an order."""
-        found, options = values.at(event, condition.path), self._options(condition)
-        if any(values.ordered(condition.op, v, o) for v in found for o in options):
-            return False
-        return not all(_has_order(v, options) for v in found)
-
-    def _without_order(self, condition: Condition, event: Event) -> Iterator[Uncomparable]:
-        options = self._options(condition)
-        for value in values.at(event, condition.path):
-            if not _has_order(value, options):
-                yield _named(condition.path, value, _wanted(options))
-
-    def _options(self, condition: Condition) -> list[Any]:
+    def _options(self, condition: Condition, world: Mapping[str, Any]) -> list[Any]:
         if isinstance(condition.operand, Ref):
-            return self._surroundings.options[condition.operand.name]
+            check_world(self._rule, world)
+            return list(values.elements(world[condition.operand.name]))
         return list(values.elements(condition.operand))
 
-    def _fits(self, n: int, unknown: tuple[int, ...], event: Event) -> bool:
+    def _fits(self, n: int, unknown: tuple[int, ...], event: Event, world: Mapping[str, Any]) -> bool:
         """Whether the event fits the act but for what cannot be compared."""
+        check_world(self._rule, world)
         compiled = self._relaxed.get((n, unknown))
         if compiled is None:
             watched = self._watched[n]
             loose = [watched.ordered[k] for k in unknown]
             act = replace(watched.act, where=tuple(self._loosened(c, loose) for c in watched.act.where))
             compiled = self._relaxed[n, unknown] = compile_act(act)
-        return compiled.named(event.name) and compiled.test(event, self._surroundings)
+        return compiled.test(event, Surroundings(world, self._rule.world_names, self._rule.tags))
 
     def _loosened(self, condition: Condition, loose: list[Condition]) -> Condition:
         """What cannot be compared, is followed from elsewhere, or names an instance only has to have a value."""
@@ -165,8 +159,20 @@ def _named_path(path: Path) -> bool:
     return path[0] in ("arguments", "result") and "*" not in path
 
 
-def _has_order(value: Any, options: list[Any]) -> bool:
-    return any(values.comparable(value, o) for o in options)
+def _is_plain(event: Event, path: Path) -> bool:
+    """The usual case, quickly: an argument that is a number of no great size. A date as bound takes the other way."""
+    if path[0] != "arguments" or len(path) != 2:
+        return False
+    value = event.arguments.get(path[1])
+    return (type(value) is int or type(value) is float) and -_GREAT < value < _GREAT
+
+
+def _without_order(condition: Condition, found: list[Any], options: list[Any]) -> list[Uncomparable]:
+    """The values without an order to the bound, where none of the others makes the condition hold."""
+    odd = [v for v in found if not any(values.comparable(v, o) for o in options)]
+    if not odd or any(values.ordered(condition.op, v, o) for v in found for o in options):
+        return []
+    return [_named(condition.path, v, _wanted(options)) for v in odd]
 
 
 def _wanted(options: list[Any]) -> str:

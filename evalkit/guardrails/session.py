@@ -41,7 +41,8 @@ class Session:
         """What went on so far."""
         self._guard = guard
         self._context = None if context is None else tuple(context)
-        self._watch = Watch(guard.programs, {**guard.policies.world, **(world or {})}) if guard.programs else None
+        there = {**guard.policies.world, **(world or {})}
+        self._watch = Watch(guard.programs, there, guard.comparing) if guard.programs else None
         self._tools: dict[str, str] = {}
         self._turn = 0
         for message in trace:

@@ -50,12 +50,14 @@ class Watch:
 
     __slots__ = ("_ahead", "_base", "_comparing", "_lifted", "_programs", "_waiting", "_world", "messages")
 
-    def __init__(self, programs: Sequence[Program], world: Mapping[str, Any]) -> None:
+    def __init__(
+        self, programs: Sequence[Program], world: Mapping[str, Any], comparing: tuple[tuple[int, Comparing], ...]
+    ) -> None:
+        """`comparing`: what some of the rules compare by order, with their places."""
         self._programs, self._world = programs, world
         self._lifted = frozenset(n for n, p in enumerate(programs) if any(map(_lifts, parts(p.rule.form))))
         """The rules in which one call may allow another."""
-        comparing = ((n, Comparing(p.rule, world)) for n, p in enumerate(programs))
-        self._comparing = tuple((n, c) for n, c in comparing if c)
+        self._comparing = comparing
         self._base = self._ahead = State(tuple(p.start(world) for p in programs))
         self._waiting: list[tuple[str | None, Event]] = []
         """Calls without a result (by id), and what came after the first of them (None)."""
@@ -100,7 +102,7 @@ class Watch:
 
     def unclear(self, event: Event) -> tuple[tuple[int, tuple[Uncomparable, ...]], ...]:
         """The rules that could still be broken and pass over values of the event because they have no order."""
-        found = ((n, comparing.uncomparable(event)) for n, comparing in self._comparing if self._open(n))
+        found = ((n, comparing.uncomparable(event, self._world)) for n, comparing in self._comparing if self._open(n))
         return tuple((n, values) for n, values in found if values)
 
     def _open(self, n: int) -> bool:

@@ -87,10 +87,10 @@ def _rule(policy: str, text: str) -> Rule:
 
 def _passed_over(rule: Rule, events: Sequence[Event], world: Mapping[str, Any]) -> str:
     """A note on what could not be compared, the first few; "" where all could."""
-    comparing = Comparing(rule, world)
+    comparing = Comparing(rule)
     if not comparing:
         return ""
-    found = {f"{v.path} of {e.name} is {v.value}": v.wanted for e in events for v in comparing.uncomparable(e)}
+    found = {f"{v.path} of {e.name} is {v.value}": v.wanted for e in events for v in comparing.uncomparable(e, world)}
     notes = [f"not compared, for it is no {wanted}: {what}" for what, wanted in found.items()]
     more = f"; and {len(notes) - _NOTES} more" if len(notes) > _NOTES else ""
     return "".join(f"; {note}" for note in notes[:_NOTES]) + more
