@@ -21,7 +21,32 @@ UNIT = 1_000_000
 _SHORT = 40
 """Characters below which a text may be a number that is written out."""
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?")
-_AMOUNT = re.compile(r"\s*[^\w\s.-]?\s*(-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?)\s*\D{0,4}")
+_ISO_4217 = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF "
+    "CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG "
+    "HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA "
+    "MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD "
+    "RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX "
+    "USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG"
+)
+"""Currencies in use."""
+_CODES = frozenset(_ISO_4217.split())
+_ALSO_WORDS = frozenset(
+    {"ALL", "ANG", "BAM", "BOB", "COP", "CUP", "GEL", "LAK", "MAD", "MOP", "NAD", "PAB", "PEN", "RON", "SAR",
+     "SOS", "TOP", "TRY"}
+)  # fmt: skip
+"""Codes that are words or names as well: currencies in capitals only."""
+_SIGN = "[$\u00a2-\u00a5\u0e3f\u20a0-\u20c0]"
+"""Of currencies: $, ¢, £, ¥, ฿, € and so on."""
+_AMOUNT = re.compile(
+    r"\s*(?:(?P<money>"
+    rf"(?P<code>[A-Za-z]{{3}})(?:\s+{_SIGN}|(?=\s|[1-9]|0(?!\d)))"  # USD 900, USD900; not USD-9, USD007
+    rf"|[A-Za-z]{{0,3}}{_SIGN})|[^\w\s.-])?\s*"  # US$ 900, $900, #900
+    r"(?P<number>-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>\D{0,4})"
+)
+_SCALES = frozenset({"k", "mn", "mio", "mil", "mln", "bn", "bil", "mrd", "tsd", "lac", "lakh", "cr"})
+_SCALES_OF_MONEY = frozenset({"m", "b", "t"})
+"""After money a multiple, after anything else a unit: "$5m", "5 m"."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ][\d:.]+(?:Z|[+-]\d{2}:?\d{2})?)?")
 Path = tuple[str, ...]
 """A root, then keys: `("arguments", "order", "id")`."""
@@ -50,7 +75,10 @@ def _canon_short(value: str) -> int | float | str:
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or a text that holds nothing but one: "80.00", "$1,200"."""
+    """A finite number, or a text that holds nothing but one: "80.00", "$1,200", "US$ 900", "CHF 1,200.50", "9e2".
+
+    A multiple that is written out ("2k", "$5m") is none: as 2 it would pass any limit.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -62,12 +90,38 @@ def number(value: Any) -> float | None:
     if not isinstance(value, str) or len(value) > 60:
         return None
     m = _AMOUNT.fullmatch(value)
-    return float(m[1].replace(",", "")) if m else None
+    if m is None or (m["code"] and not _currency(m["code"])) or _multiple(m["unit"].rstrip(), m["money"] is not None):
+        return None
+    found = float(m["number"].replace(",", ""))
+    return found if math.isfinite(found) else None
+
+
+def _currency(code: str) -> bool:
+    return code in _CODES or (code.upper() in _CODES and code.upper() not in _ALSO_WORDS)
+
+
+def _multiple(unit: str, money: bool) -> bool:
+    """Whether what follows a number makes another number of it: "2k", "5 M€", "9²"."""
+    if not unit:
+        return False
+    bare = re.sub(_SIGN, "", unit).strip()
+    low = bare.casefold()
+    if low in _SCALES or bare == "M" or any(map(str.isnumeric, bare)):
+        return True
+    return low in _SCALES_OF_MONEY and (money or bare != unit)
 
 
 def units(value: float) -> int:
     """A number in millionths."""
-    return round(value * UNIT)
+    scaled = value * UNIT
+    return round(scaled) if math.isfinite(scaled) else int(value) * UNIT
+
+
+def comparable(value: Any, other: Any) -> bool:
+    """Whether the two have an order: both are numbers, or both are dates."""
+    if number(value) is not None:
+        return number(other) is not None
+    return date(value) is not None and date(other) is not None
 
 
 def date(value: Any) -> str | None:

@@ -16,6 +16,7 @@ from evalkit.core.errors import EvalkitError, UsageError
 from evalkit.core.monitor import Program, compile_rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Decision, Message, digest
+from evalkit.core.uncomparable import Comparing
 from evalkit.guardrails.actions import Approvals
 from evalkit.guardrails.hybrid import Judge, Panel
 from evalkit.guardrails.pieces import Piece
@@ -53,7 +54,7 @@ class Guard:
         self._logs: tuple[Log, ...] = () if log is None else (log,)
         self.consulted: set[tuple[Hook, str]] | None = None
         """While somebody tests the guard: which policies were held against something, at which hook."""
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[str, tuple[Program, Comparing]] = {}
         self._read()
 
     @property
@@ -146,7 +147,9 @@ class Guard:
     def _read(self) -> None:
         self.by_id = {p.id: p for p in self.policies.policies}
         self.ruled = tuple(p for p in self.policies.policies if p.rule is not None)
-        self.programs = tuple(self._program(p) for p in self.ruled)
+        compiled = [self._program(p) for p in self.ruled]
+        self.programs = tuple(program for program, _ in compiled)
+        self.comparing = tuple((n, comparing) for n, (_, comparing) in enumerate(compiled) if comparing)
         rest = [p for p in self.policies.policies if p.rule is None]
         undecided = [p.id for p in rest if self.panel.scorer_of(p) is None]
         if undecided:
@@ -158,10 +161,11 @@ class Guard:
         hooks: tuple[Hook, ...] = ("input", "output", "tool_call", "tool_result")
         self._slow = {hook: tuple(p for p in rest if hook in p.hooks) for hook in hooks}
 
-    def _program(self, policy: GuardPolicy) -> Program:
+    def _program(self, policy: GuardPolicy) -> tuple[Program, Comparing]:
         key = json.dumps(policy.rule, sort_keys=True, default=str)
         if key not in self._programs:
             if len(self._programs) >= 4096:
                 self._programs.clear()
-            self._programs[key] = compile_rule(parse(policy.rule or {}, f"policy {policy.id!r}: rule"))
+            rule = parse(policy.rule or {}, f"policy {policy.id!r}: rule")
+            self._programs[key] = (compile_rule(rule), Comparing(rule))
         return self._programs[key]

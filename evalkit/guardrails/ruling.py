@@ -33,10 +33,17 @@ class Finding:
     """In the guard's and the policy's own words: for users, models and logs."""
     detail: str = ""
     """What a scorer or an exception says of it: it may quote what is protected, and goes into no log and no answer."""
+    about: str = ""
+    """The values of the event that it is about, as they stand there: whoever made the event is told, no log is."""
     call: int | None = None
     """Which tool call of the event; None: its text."""
     approval: str | None = None
     """The id under which the call can be approved."""
+
+    @property
+    def told(self) -> str:
+        """The reason with what it is about."""
+        return f"{self.reason}: {self.about}" if self.about else self.reason
 
     @property
     def does(self) -> Act:
@@ -85,5 +92,5 @@ def decision(
         precedents=found.precedents,
         failed=found.failed,
         latency_s=latency_s,
-        reason=f"shadow, would {found.action}: {found.reason}" if found.shadow else found.reason,
+        reason=f"shadow, would {found.action}: {found.told}" if found.shadow else found.told,
     )

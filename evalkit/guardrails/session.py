@@ -6,7 +6,8 @@ a job and is sent the opinions. Rules are decided here, exactly and at once; sco
 
 import copy
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ class Session:
         """What went on so far."""
         self._guard = guard
         self._context = None if context is None else tuple(context)
-        self._watch = Watch(guard.programs, {**guard.policies.world, **(world or {})}) if guard.programs else None
+        there = {**guard.policies.world, **(world or {})}
+        self._watch = Watch(guard.programs, there, guard.comparing) if guard.programs else None
         self._tools: dict[str, str] = {}
         self._turn = 0
         for message in trace:
@@ -168,6 +170,7 @@ class Session:
         try:
             look = self._look(piece)
             found = self._broken(piece, look)
+            found += self._unclear(piece, look, {f.policy_id for f in found})
         except Exception as e:  # noqa: BLE001  the guardrail boundary
             look, found = None, self._unruled(piece, f"the rules could not be applied: {type(e).__name__}")
         if piece.call is not None and self._guard.ruled and not readable(piece.made.arguments):
@@ -191,6 +194,18 @@ class Session:
                 made = self._made(piece, policy, "rule", reason, probability=1.0)
                 found.append(replace(made, evidence=(*self._earlier(broken), *made.evidence)))
         return found
+
+    def _unclear(self, piece: Piece, look: Look | None, decided: AbstractSet[str]) -> Iterator[Finding]:
+        """Policies whose rule compares by order what has no order here: nobody knows whether it breaks them."""
+        for rule, values in () if look is None or self._watch is None else self._watch.unclear(look.event):
+            policy = self._guard.ruled[rule]
+            if piece.concerns(policy) and policy.id not in decided:
+                what = ", ".join(f"{v.path!r} of {piece.tool}(...) with a {v.wanted}" for v in values)
+                failed = self._finding(
+                    piece, policy, Failed(f"its rule compares {what}, and what stands there is none")
+                )
+                if failed is not None:
+                    yield replace(failed, about=", ".join(f"{v.path} is {v.value}" for v in values))
 
     def _earlier(self, broken: Broken) -> tuple[Evidence, ...]:
         """The messages of earlier events that decided; of what was said, the words."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from evalkit.core.events import Event
 from evalkit.core.monitor import Monitor, Program
 from evalkit.core.rules import Forbid, Limit, Part, Precede, parts
+from evalkit.core.uncomparable import Comparing, Uncomparable
 
 
 class Broken(NamedTuple):
@@ -47,12 +48,16 @@ class Look(NamedTuple):
 class Watch:
     """All rules over one conversation."""
 
-    __slots__ = ("_ahead", "_base", "_lifted", "_programs", "_waiting", "_world", "messages")
+    __slots__ = ("_ahead", "_base", "_comparing", "_lifted", "_programs", "_waiting", "_world", "messages")
 
-    def __init__(self, programs: Sequence[Program], world: Mapping[str, Any]) -> None:
+    def __init__(
+        self, programs: Sequence[Program], world: Mapping[str, Any], comparing: tuple[tuple[int, Comparing], ...]
+    ) -> None:
+        """`comparing`: what some of the rules compare by order, with their places."""
         self._programs, self._world = programs, world
         self._lifted = frozenset(n for n, p in enumerate(programs) if any(map(_lifts, parts(p.rule.form))))
         """The rules in which one call may allow another."""
+        self._comparing = comparing
         self._base = self._ahead = State(tuple(p.start(world) for p in programs))
         self._waiting: list[tuple[str | None, Event]] = []
         """Calls without a result (by id), and what came after the first of them (None)."""
@@ -94,6 +99,16 @@ class Watch:
             for b in broken
             if b.rule in self._lifted and b.rule not in known
         )
+
+    def unclear(self, event: Event) -> tuple[tuple[int, tuple[Uncomparable, ...]], ...]:
+        """The rules that could still be broken and pass over values of the event because they have no order."""
+        found = ((n, comparing.uncomparable(event, self._world)) for n, comparing in self._comparing if self._open(n))
+        return tuple((n, values) for n, values in found if values)
+
+    def _open(self, n: int) -> bool:
+        """By what is proven: a call whose result is not there has settled nothing."""
+        monitor = self._base.monitors[n]
+        return monitor is not None and monitor.status != "satisfied"
 
     def take(self, look: Look, call: str | None = None) -> None:
         """It happens. `call`: it is a call whose result is not known yet."""

@@ -2,7 +2,8 @@
 
 Exact and deterministic: the reference semantics decides, obligations that are still open at the end count as broken. A
 policy without a rule is left open (abstain), for another judge of a cascade; a rule whose occasion did not come is not
-applicable. World values that a rule names ($user) are `world.values` of the scenario, then its tags.
+applicable. World values that a rule names ($user) are `world.values` of the scenario, then its tags. Values that a rule
+passes over because they have no order (`amount: "nine hundred"` under `>500`) change no outcome; the reason names them.
 """
 
 import json
@@ -17,10 +18,13 @@ from evalkit.core.events import Event, from_messages
 from evalkit.core.rules import Rule
 from evalkit.core.ruletext import parse
 from evalkit.core.types import Context, Criterion, Outcome, Policy, Scenario, Trajectory, Verdict
+from evalkit.core.uncomparable import Comparing
 from evalkit.judges.expectations import quoted
 
-VERSION = "1"
+VERSION = "2"
 """Raised with every change here or of the rule language that can change a verdict."""
+_LONGEST, _NOTES = 1000, 3
+"""Characters of a reason, and values that it names at most as not compared."""
 _OUTCOMES: Mapping[str, Outcome] = {"violated": "violation", "satisfied": "compliant", "vacuous": "not_applicable"}
 
 
@@ -43,16 +47,18 @@ class Formal:
     ) -> Verdict:
         outcome: Outcome = "abstain"
         places: list[int] = []
-        reason = "the policy has no rule in the rule language"
+        reason, note = "the policy has no rule in the rule language", ""
         if policy.rule is not None:
             try:
-                state = semantics.judge(_rule(policy.id, json.dumps(policy.rule)), events, world)
+                rule = _rule(policy.id, json.dumps(policy.rule))
+                state = semantics.judge(rule, events, world)
             except ContentError as e:
                 raise JudgeError(str(e)) from e
             outcome = _OUTCOMES[semantics.ending(state)]
             decided = [events[i] for i in state.evidence if i >= opening]
             places = sorted({e.message for e in decided if e.message is not None})
             reason = f"rule {semantics.ending(state)}" + (f": {'; '.join(map(_shown, decided))}" if decided else "")
+            note = _passed_over(rule, events[opening:], world)
         return Verdict(
             scenario_id=trajectory.scenario_id,
             epoch=trajectory.epoch,
@@ -63,7 +69,7 @@ class Formal:
             policy_id=policy.id,
             score={"violation": 1.0, "compliant": 0.0}.get(outcome),
             evidence=quoted(trajectory, places, reason),
-            reason=reason[:1000],
+            reason=reason[: _LONGEST - len(note)] + note,
         )
 
 
@@ -77,6 +83,17 @@ def _events(scenario: Scenario, trajectory: Trajectory) -> tuple[tuple[Event, ..
 @lru_cache(maxsize=1024)
 def _rule(policy: str, text: str) -> Rule:
     return parse(json.loads(text), f"rule of policy {policy}")
+
+
+def _passed_over(rule: Rule, events: Sequence[Event], world: Mapping[str, Any]) -> str:
+    """A note on what could not be compared, the first few; "" where all could."""
+    comparing = Comparing(rule)
+    if not comparing:
+        return ""
+    found = {f"{v.path} of {e.name} is {v.value}": v.wanted for e in events for v in comparing.uncomparable(e, world)}
+    notes = [f"not compared, for it is no {wanted}: {what}" for what, wanted in found.items()]
+    more = f"; and {len(notes) - _NOTES} more" if len(notes) > _NOTES else ""
+    return "".join(f"; {note}" for note in notes[:_NOTES]) + more
 
 
 def _shown(event: Event) -> str:

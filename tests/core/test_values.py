@@ -58,10 +58,113 @@ def test_equal_values_have_one_form(a, b, same):
         (10**400, None),
         ("9" * 70, None),
         ("3 or 4", None),
+        ("USD 900", 900.0),
+        ("usd 900", 900.0),
+        ("CHF900", 900.0),
+        ("US$900", 900.0),
+        ("US$ 900", 900.0),
+        ("USD $900.50", 900.5),
+        ("R$ 5", 5.0),
+        ("EUR 1,200.50", 1200.5),
+        ("USD -5", -5.0),
+        ("USD 900 net", 900.0),
+        ("TRY 900", 900.0),
+        ("9e2", 900.0),
+        ("9E+2", 900.0),
+        ("1.5e-1", 0.15),
+        ("EUR 9e2", 900.0),
+        ("9e999", None),
+        ("-9e999", None),
+        ("nine hundred", None),
+        ("EUR 1.200,50", None),
+        ("try 3", None),
+        ("top 5", None),
+        ("A-12", None),
+        ("T1", None),
+        ("e5", None),
+        ("room 5", None),
+        ("kg 5", None),
+        ("USD-900", None),
+        ("USD007", None),
+        ("007-5", None),
+        ("XYZ 900", None),
+        ("2k", None),
+        ("2 K", None),
+        ("1.5M", None),
+        ("$5m", None),
+        ("5 m", 5.0),
+        ("£2bn", None),
+        ("5 m€", None),
+        ("3 cr", None),
+        ("9²", None),
+        ("5万", None),
     ],
 )
 def test_a_number_is_one_that_stands_alone(raw, number):
     assert values.number(raw) == number
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_finite_number_or_none(text):
+    found = values.number(text)
+    assert found is None or math.isfinite(found)
+    assert found is None or any(c.isdigit() for c in text)
+
+
+AMOUNTS = st.decimals(0, 10**9, places=2).map(lambda d: (f"{d:.2f}", float(d))) | st.integers(0, 10**12).map(
+    lambda n: (f"{n:,}", float(n))
+)
+
+
+@given(AMOUNTS, st.sampled_from(["USD ", "CHF", "eur ", "US$", "US$ ", "A$", "$", "€ ", "GBP £"]))
+def test_a_currency_before_a_number_does_not_change_it(amount, currency):
+    text, number = amount
+    if currency == "CHF" and text.startswith("0") and text[1:2].isdigit():
+        return
+    assert values.number(currency + text) == number
+    assert values.number(f" {currency}{text} ") == number
+
+
+@given(st.floats(-1e300, 1e300, allow_nan=False))
+def test_a_number_in_the_shape_that_programs_write_is_read_back(number):
+    for text in (repr(number), f"{number:e}", f"{number:E}"):
+        assert values.number(text) == float(text)
+
+
+LETTERS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", min_size=1, max_size=6)
+
+
+@given(LETTERS, st.sampled_from(["-", "_", "#", "/", " #", "0", "00"]), st.integers(1, 9999))
+def test_names_with_numbers_are_none(letters, between, number):
+    assert values.number(f"{letters}{between}{number}") is None
+
+
+@given(LETTERS, st.sampled_from(["", " "]), st.integers(1, 9999))
+def test_letters_before_a_number_are_a_currency_or_make_a_name_of_it(letters, space, number):
+    found = values.number(f"{letters}{space}{number}")
+    assert found in (None, float(number))
+    if len(letters) != 3:
+        assert found is None
+
+
+def test_only_numbers_with_numbers_and_dates_with_dates_are_comparable():
+    assert values.comparable("$5", 7)
+    assert values.comparable("2026-01-02", "2026-01-10")
+    assert not values.comparable("2026-01-02", 5)
+    assert not values.comparable(5, "2026-01-02")
+    assert not values.comparable("much", "more")
+
+
+@given(st.sampled_from([1, "USD 2", "9e2", "x", "2k", True, "2026-01-02", "2026-05-05", None, {}]), st.integers(-3, 3))
+def test_what_is_not_comparable_holds_in_no_order(value, bound):
+    for other in (bound, str(bound), "2026-02-02"):
+        holds = [values.ordered(op, value, other) for op in ("<", "<=", ">", ">=")]
+        assert any(holds) is values.comparable(value, other)
+
+
+def test_sums_of_huge_numbers_are_whole():
+    assert values.units(1.5e308) == int(1.5e308) * values.UNIT
+    assert values.units(0.25) == 250_000
 
 
 def test_order_is_between_numbers_or_between_dates():

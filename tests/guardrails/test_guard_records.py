@@ -71,6 +71,22 @@ def test_failures_are_counted_apart():
     assert "evalkit_guard_breaker_open 0.0" in text
 
 
+def test_what_had_no_order_is_a_failure_in_the_log_and_the_numbers_and_its_value_is_in_neither(tmp_path, caplog):
+    log, metrics = DecisionLog(tmp_path / "d.jsonl"), Metrics()
+    g = guard(LIMIT).with_logs(log, metrics)
+    decision = g.check(call("refund", amount="nine hundred"))
+    log.close()
+    assert "amount is 'nine hundred'" in decision.reason, "who made the call may know"
+    line = json.loads((tmp_path / "d.jsonl").read_text())
+    assert (line["action"], line["failed"], line["findings"][0]["stage"]) == ("block", True, "failure")
+    assert "compares 'amount' of refund(...) with a number" in line["findings"][0]["reason"]
+    numbers = metrics.text(g).decode()
+    assert 'action="block",failed="True",hook="tool_call",policy="limit",shadow="False",stage="failure"' in numbers
+    assert "compares 'amount'" in caplog.text
+    for kept in (json.dumps(line), numbers, caplog.text):
+        assert "nine" not in kept
+
+
 async def test_a_request_is_a_span_with_its_rulings():
     sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="the extra `otel`")
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor

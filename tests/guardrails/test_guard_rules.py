@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evalkit.core import values
 from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.events import from_messages
 from evalkit.core.monitor import compile_rule
@@ -258,3 +259,110 @@ def test_arguments_that_are_read_in_two_ways_are_no_way_around_a_rule(arguments)
 def test_plain_arguments_are_read(arguments):
     made = Message(role="assistant", tool_calls=(ToolCall(id="1", name="refund", arguments=arguments),))
     assert guard(LIMIT).check(made).action == "allow"
+
+
+ABOVE = GuardPolicy(
+    id="above", text="No refund above 500.", rule={"forbid": {"call": "refund", "where": {"amount": ">500"}}}
+)
+ODD = ["nine hundred", "2k", "EUR 1.200,50", {"value": 900}, {}, True, "2026-01-02", 10**400]
+
+
+@pytest.mark.parametrize("policy", [ABOVE, LIMIT])
+@pytest.mark.parametrize("amount", ODD)
+def test_an_amount_that_has_no_order_is_no_way_around_a_rule(policy, amount):
+    ruling = guard(policy).examine(call("refund", amount=amount))
+    assert (ruling.decision.action, ruling.decision.failed, ruling.message) == ("block", True, None)
+    (finding,) = ruling.findings
+    assert (finding.stage, finding.failed, finding.call) == ("failure", True, 0)
+    assert "compares 'amount' of refund(...) with a number" in finding.reason
+    assert f"amount is {amount!r}"[:25] in ruling.decision.reason
+
+
+@pytest.mark.parametrize("policy", [ABOVE, LIMIT])
+@pytest.mark.parametrize("amount", [900, "USD 900", "US$ 900", "9e2", "CHF900", [900], ["x", 900]])
+def test_an_amount_that_can_be_read_breaks_the_rule(policy, amount):
+    decision = guard(policy).check(call("refund", amount=amount))
+    assert (decision.action, decision.failed) == ("block", False)
+
+
+def test_of_a_list_each_value_is_looked_at():
+    ruling = guard(ABOVE).examine(call("refund", amount=["x", 5, {"value": 900}]))
+    assert ruling.findings[0].about == "amount is 'x', amount is {'value': 900}"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"amount": None}, {"amount": ""}, {"amount": []}, {"amount": "USD 5"}])
+def test_an_absent_or_a_small_amount_passes(arguments):
+    for policy in (ABOVE, LIMIT):
+        assert not guard(policy).examine(call("refund", **arguments)).findings
+
+
+def test_the_fail_mode_decides_about_what_has_no_order():
+    reads = Settings(reads=("refund",))
+    assert guard(ABOVE).check(call("look", amount="x")).action == "allow"
+    for g in (
+        guard(ABOVE, settings=reads),
+        guard(ABOVE.model_copy(update={"fail": "open"})),
+        guard(ABOVE, settings=Settings(fail={"tool_call": "open"})),
+    ):
+        decision = g.check(call("refund", amount="x"))
+        assert (decision.action, decision.failed) == ("allow", True)
+    shadow = guard(ABOVE, settings=Settings(shadow=True)).examine(call("refund", amount="x"))
+    assert (shadow.decision.action, shadow.decision.failed) == ("allow", True)
+    assert [(f.action, f.shadow) for f in shadow.findings] == [("block", True)]
+
+
+def test_a_policy_that_says_no_goes_before_what_could_not_be_compared():
+    ruling = guard(ABOVE, VERIFY).examine(call("refund", amount="x"))
+    assert (ruling.decision.policy_id, ruling.decision.failed) == ("verify", False)
+    assert {f.policy_id for f in ruling.findings} == {"verify", "above"}
+
+
+def test_only_the_call_that_could_not_be_compared_is_held_and_counts_for_nothing():
+    session = guard(LIMIT).start()
+    event = calls(call("refund", "1", amount=300), call("refund", "2", amount="x"), call("refund", "3", amount=200))
+    ruling = session.check(event)
+    assert [(d.action, d.failed) for d in ruling.calls] == [("allow", False), ("block", True), ("allow", False)]
+    assert session.check(call("refund", "4", amount=1)).decision.policy_id == "limit"
+
+
+def test_a_rule_that_is_settled_asks_for_no_number_but_only_once_that_is_proven():
+    rule = {"require": {"call": "approve"}, "before": {"call": "refund", "where": {"amount": ">500"}}}
+    policy = GuardPolicy(id="approve", text="x", rule=rule)
+    session = guard(policy).start()
+    both = session.check(calls(call("approve", "a"), call("refund", "r", amount="much")))
+    assert [d.action for d in both.calls] == ["allow", "block"]
+    assert session.check(result("a", {"ok": True})).allowed
+    assert not session.check(call("refund", amount="much")).findings
+
+
+def test_a_result_that_has_no_order_is_a_failure_at_its_hook():
+    rule = {"forbid": {"call": "quote", "result": {"total": ">500"}}}
+    policy = GuardPolicy(id="total", text="x", rule=rule, hooks=("tool_result",), fail="closed")
+    session = guard(policy).start([call("quote", "q")])
+    ruling = session.check(result("q", {"total": "a lot"}))
+    assert (ruling.decision.action, ruling.decision.failed) == ("block", True)
+    assert "result.total is 'a lot'" in ruling.decision.reason
+
+
+def test_a_policy_for_other_hooks_or_tools_is_not_asked_about_it():
+    for how in ({"tools": ("pay",)}, {"hooks": ("output",)}):
+        assert not guard(ABOVE.model_copy(update=how)).examine(call("refund", amount="x")).findings
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=6,
+    )
+)
+def test_whatever_stands_for_an_amount_is_compared_blocked_or_absent(amount):
+    """Nothing goes by unless each value there is a number within the bound."""
+    if guard(ABOVE).check(call("refund", amount=amount)).action == "allow":
+        there = [v for v in values.elements(amount) if v is not None and v != ""]
+        assert all((n := values.number(v)) is not None and n <= 500 for v in there)

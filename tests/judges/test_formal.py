@@ -60,3 +60,24 @@ def test_world_values_are_those_of_the_scenario_and_a_missing_one_is_an_error():
 def test_what_is_no_rule_is_an_error_that_names_the_policy():
     with pytest.raises(JudgeError, match="policy p"):
         judged({"forbidden": {"call": "x"}}, ("cancel", {}))
+
+
+ABOVE = {"forbid": {"call": "refund", "where": {"amount": ">500"}}}
+
+
+def test_a_value_that_has_no_order_changes_no_outcome_and_is_named_in_the_reason():
+    verdict, _ = judged(ABOVE, ("refund", {"amount": "nine hundred"}))
+    assert verdict.outcome == "compliant"
+    assert verdict.reason == "rule satisfied; not compared, for it is no number: amount of refund is 'nine hundred'"
+    assert "not compared" not in judged(ABOVE, ("refund", {"amount": 5}), ("look", {"amount": "x"}))[0].reason
+    broken, _ = judged(ABOVE, ("refund", {"amount": "much"}), ("refund", {"amount": "USD 900"}))
+    assert broken.outcome == "violation"
+    assert "is 'much'" in broken.reason
+    assert [e.message for e in broken.evidence] == [3], "the note is no evidence"
+
+
+def test_many_such_values_are_counted():
+    verdict, _ = judged(ABOVE, *(("refund", {"amount": f"no {'x' * 300}{k}"}) for k in range(6)))
+    assert verdict.reason.count("not compared") == 3
+    assert verdict.reason.endswith("; and 3 more")
+    assert len(verdict.reason) <= 1000
