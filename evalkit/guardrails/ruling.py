@@ -35,6 +35,8 @@ class Finding:
     """What a scorer or an exception says of it: it may quote what is protected, and goes into no log and no answer."""
     call: int | None = None
     """Which tool call of the event; None: its text."""
+    part: str = ""
+    """Which part of a request it is about, where it is none of its messages (parts.py)."""
     approval: str | None = None
     """The id under which the call can be approved."""
 
