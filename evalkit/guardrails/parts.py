@@ -167,6 +167,7 @@ class _Node:
 def _walk(value: Any, at: Path, label: str, found: _Found) -> None:
     """Prose by itself, since it can be rewritten; all other words of the item together."""
     rest: list[str] = []
+    top = at or tuple(value)[:1]  # a field of the request itself comes as {field: value}
     stack: list[tuple[Any, _Node | None, str, bool, bool]] = [(value, None, "", False, False)]
     while stack:
         value, node, key, literal, holder = stack.pop()
@@ -185,7 +186,7 @@ def _walk(value: Any, at: Path, label: str, found: _Found) -> None:
                       k in _HOLDERS and not holder and not literal) for k, v in value.items()]  # fmt: skip
             stack += reversed(below)
     if rest:
-        found.add(label, at or (label,), "\n".join(rest), fixed=True)
+        found.add(label, top, "\n".join(rest), fixed=True)
 
 
 def _prediction(value: Mapping[str, Any], found: _Found) -> None:
