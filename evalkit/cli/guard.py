@@ -58,16 +58,22 @@ def selftest(
         print_json({
             "guardrail": guard.name, "policies": len(guard.policies.policies), "hooks_without_policy": missing,
             "unguarded": list(through or ()),
-            "shots": [{"route": s.route, "hook": s.hook, "wrong": list(s.wrong)} for s in shots],
+            "shots": [
+                {"route": s.route, "hook": s.hook, "place": s.place, "wrong": list(s.wrong), "unread": s.unread}
+                for s in shots
+            ],
         })  # fmt: skip
     else:
         for s in shots:
-            typer.echo(f"{'WRONG' if s.wrong else 'ok':5}  {s.route:20} {s.hook:12} {'; '.join(s.wrong)}".rstrip())
+            told = "WRONG" if s.wrong else "none" if s.unread else "ok"
+            why = s.place + (" is not read" if s.unread else "") + (": " if s.place and s.wrong else "")
+            typer.echo(f"{told:5}  {s.route:20} {s.hook:12} {why}{'; '.join(s.wrong)}".rstrip())
         for hook in missing:
             typer.echo(f"none   no policy looks at {hook}")
         for path in through or ():
             typer.echo(f"none   {path} goes through unguarded")
-        typer.echo(f"{len(shots)} canaries, {len(wrong)} not caught as they should be")
+        aimed = sum(not s.unread for s in shots)
+        typer.echo(f"{aimed} canaries, {len(wrong)} not caught as they should be")
     raise typer.Exit(GATE if wrong else 0)
 
 

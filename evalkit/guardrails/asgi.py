@@ -20,6 +20,8 @@ from evalkit.core.types import Decision, Message
 from evalkit.guardrails import actions
 from evalkit.guardrails.chat import message_of, messages_of, whole
 from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.parts import CHAT, Part, TooMuch, parts_of, prefill_of, rewritten
+from evalkit.guardrails.reading import Checked, check_parts
 from evalkit.guardrails.ruling import Ruling
 from evalkit.guardrails.session import Session
 
@@ -91,18 +93,14 @@ class GuardASGI:
             await _error(send, 422, f"the request cannot be checked: {e}", None)
             return
         session = self.guard.start(context=context)
-        changed = False
-        for i, row in enumerate(rows):
-            if row.role not in ("user", "tool"):  # what the model said before, and what the operator told it
-                session.note(row)
-                continue
-            ruling = await session.acheck(row)
-            if ruling.message is None:
-                await _error(send, 403, actions.refusal(ruling), ruling.decision)
-                return
-            if ruling.message.content != row.content:
-                changed = True
-                _put_said(route, document, i, ruling.message.content)
+        try:
+            changed, refused = await _read(self.guard, route, document, rows, session)
+        except TooMuch as e:
+            await _error(send, 413, f"the request cannot be checked: {e}", None)
+            return
+        if refused is not None:
+            await _error(send, 403, actions.refusal(refused), refused.decision)
+            return
         if changed:
             body = json.dumps(document).encode()
         held = _Held(self.largest)
@@ -178,6 +176,50 @@ def _asked(route: Route, document: Any) -> list[Message]:
     if not isinstance(found, list):
         raise ContentError(f"{route.said}: {type(found).__name__}, neither a text nor a list of messages")
     return messages_of(found, route.said)
+
+
+async def _read(
+    guard: Guard, route: Route, document: Any, rows: Sequence[Message], session: Session
+) -> tuple[bool, Ruling | None]:
+    """Everything that the model will read: whether something was taken out, and what may not go on."""
+    checked = await _beside(guard, route, document)
+    changed = bool(checked.changed)
+    if checked.refused is not None:
+        return changed, checked.refused
+    found = _get(document, route.said)
+    begun = prefill_of(found) if isinstance(found, list) and guard.reads_input else len(rows)
+    for i, row in enumerate(rows):
+        content = row.content
+        if i >= begun and content:
+            said = Part("prefill", "", content, ((),), fixed=False)
+            checked = await check_parts(guard, [said], session=session, assistant=True)
+            if checked.refused is not None:
+                return changed, checked.refused
+            content = checked.changed.get((), content)
+            session.note(row.model_copy(update={"content": content}))
+        elif row.role not in ("user", "tool"):  # what the model said before, and what the operator told it
+            session.note(row)
+        else:
+            ruling = await session.acheck(row)
+            if ruling.message is None:
+                return changed, ruling
+            content = ruling.message.content
+        if content != row.content:
+            changed = True
+            _put_said(route, document, i, content)
+    return changed, None
+
+
+async def _beside(guard: Guard, route: Route, document: Any) -> Checked:
+    """Of chat messages the names, and what a chat request has beside them."""
+    place, _, key = route.said.rpartition(".")
+    holder = _get(document, place) if place else document
+    if not guard.reads_input or not isinstance(holder, Mapping) or not isinstance(holder.get(key), list):
+        return Checked({})
+    checked = await check_parts(guard, parts_of(holder, CHAT, key))
+    if checked.changed and isinstance(holder, dict):
+        holder.update(rewritten(holder, checked.changed))
+    return checked
 
 
 def _put_said(route: Route, document: Any, number: int, text: str) -> None:

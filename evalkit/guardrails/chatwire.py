@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from evalkit.core.types import Message, Role, ToolCall
+from evalkit.guardrails.parts import PREFILL, Path, prefill_of, rewritten
 from evalkit.guardrails.refused import Refused
 
 _ROLES: dict[str, Role] = {
@@ -22,10 +23,12 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_UNGUARDED = ("logprobs", "top_logprobs", "audio", "prediction")
+_UNGUARDED = ("logprobs", "top_logprobs", "audio")
 """Parameters whose answers would hold text that no guard reads."""
-_READ = frozenset({"messages", "n", "stream", "modalities", *_UNGUARDED})
-_READ_OF_MESSAGES = frozenset({"role", "content", "tool_calls", "tool_call_id", "function_call", "refusal"})
+_READ = frozenset({"messages", "n", "stream", "modalities", "prediction", *_UNGUARDED})
+_READ_OF_MESSAGES = frozenset({
+    "role", "content", "name", "tool_calls", "tool_call_id", "function_call", *PREFILL,
+})  # fmt: skip
 """What a guard reads of a request and of its messages."""
 _NO_TEXT = ("image_url", "input_image", "input_audio", "audio_url", "video_url", "file", "input_file")
 """Parts of a message that go on unread."""
@@ -45,6 +48,8 @@ class Ask:
     trace: tuple[Message, ...]
     n: int
     stream: bool
+    prefill: int
+    """From where on the messages are the beginning of the answer; their number where none is."""
 
     def body(self) -> bytes:
         """What is sent on: what was read, written anew. The bytes as they came may say a name twice, and a server that
@@ -62,6 +67,10 @@ class Ask:
             rest = [p for p in old if not _is_text(p)] if isinstance(old, list) else []
             messages[i] = {**messages[i], "content": [{"type": "text", "text": text}, *rest] if rest else text}
         return replace(self, data={**self.data, "messages": messages})
+
+    def with_texts(self, changed: Mapping[Path, str]) -> "Ask":
+        """With other texts in these places."""
+        return replace(self, data=rewritten(self.data, changed)) if changed else self
 
     def again(self, said: str, told: str) -> "Ask":
         """The same request with a draft and what was wrong with it; one choice, in one piece."""
@@ -96,7 +105,10 @@ def read(raw: bytes) -> Ask:
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages has to be a list with at least one message", "messages")
-    return Ask(data, tuple(_message(m, f"messages[{i}]") for i, m in enumerate(messages)), n, bool(stream))
+    _prediction(data.get("prediction"))
+    begun = prefill_of(messages)
+    trace = tuple(_message(m, f"messages[{i}]", begun <= i) for i, m in enumerate(messages))
+    return Ask(data, trace, n, bool(stream), begun)
 
 
 def message_of(choice: Mapping[str, Any]) -> Message:
@@ -179,14 +191,14 @@ def text_of(content: Any, where: str) -> str:
         if not isinstance(part, Mapping):
             raise ValueError(f"{where}[{i}] has to be an object")
         if _is_text(part):
-            text = part.get("text", part.get("refusal"))
-            if not isinstance(text, str):
+            texts = [t for t in (part.get("text"), part.get("refusal")) if t is not None]
+            if not texts or not all(isinstance(t, str) for t in texts):
                 raise ValueError(f"{where}[{i}] has no text")
-            found.append(text)
+            found += texts
     return "\n".join(found)
 
 
-def _message(found: Any, where: str) -> Message:
+def _message(found: Any, where: str, begun: bool) -> Message:
     if not isinstance(found, dict):
         raise _wrong(f"{where} has to be an object", where)
     _plain(found, _READ_OF_MESSAGES, f"{where}.")
@@ -196,7 +208,7 @@ def _message(found: Any, where: str) -> Message:
     try:
         text = text_of(found.get("content"), f"{where}.content")
         calls = calls_of(found, where) if role == "assistant" else ()
-        if _ROLES[role] in ("user", "tool"):
+        if begun or _ROLES[role] in ("user", "tool"):
             _only_known_parts(found.get("content"), f"{where}.content")
     except ValueError as e:
         raise _wrong(str(e), where) from None
@@ -230,6 +242,21 @@ def _plain(found: Mapping[str, Any], names: frozenset[str], where: str) -> None:
         plain = name.casefold()
         if plain in names and name not in names:
             raise _wrong(f"{where}{name}: the name is {plain}", f"{where}{name}"[:100])
+
+
+def _prediction(found: Any) -> None:
+    """An answer that is foreseen, in text."""
+    if found is None:
+        return
+    try:
+        if not isinstance(found, dict) or found.get("type") != "content" or not found.get("content"):
+            raise ValueError("prediction has to be an object with type: content, and a content")
+        text_of(found["content"], "prediction.content")
+        for i, part in enumerate(found["content"] if isinstance(found["content"], list) else ()):
+            if part.get("type") != "text" or not isinstance(part.get("text"), str):
+                raise ValueError(f"prediction.content[{i}].type has to be text")
+    except ValueError as e:
+        raise _wrong(str(e), "prediction") from None
 
 
 def _only_known_parts(content: Any, where: str) -> None:

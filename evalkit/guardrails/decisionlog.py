@@ -67,6 +67,7 @@ def entry(ruling: Ruling, event: Message, now: float) -> dict[str, Any]:
             {
                 "policy": f.policy_id, "hook": f.hook, "stage": f.stage, "action": f.action, "shadow": f.shadow,
                 "failed": f.failed, "probability": f.probability, "precedents": list(f.precedents), "call": f.call,
+                "part": f.part,
                 "spans": [[e.message, e.start, e.end] for e in f.evidence],
                 "reason": redacted(f.reason)[:LONGEST_REASON],
             }

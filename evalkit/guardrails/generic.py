@@ -22,6 +22,8 @@ from evalkit.core.types import Message, ToolCall
 from evalkit.guardrails import actions
 from evalkit.guardrails.chat import call_of, message_of, texts_of, whole
 from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.parts import CHAT, Part, TooMuch, parts_of, prefill_of
+from evalkit.guardrails.reading import Checked, check_parts
 from evalkit.guardrails.ruling import Ruling
 
 PATH = "/beta/litellm_basic_guardrail_api"
@@ -56,18 +58,36 @@ class Outcome:
         return found
 
 
-async def request(guard: Guard, rows: Sequence[Any], texts: Sequence[str]) -> Outcome:
+async def request(
+    guard: Guard, rows: Sequence[Any], texts: Sequence[str], beside: Mapping[str, Any] | None = None
+) -> Outcome:
     """What goes to the model: every message of a user, and every result of a tool, new or sent along again.
 
     `rows`: the messages; without them each text is a user's. `texts`: their texts in the order of the messages.
+    `beside`: a request with tools, response_format, prediction. What would have to be taken out of those, or of a name
+    of a message, blocks: a gateway sends them on as they were.
     """
     messages = rows or [{"role": "user", "content": t} for t in texts]
     session = guard.start()
+    if guard.reads_input:
+        checked = await _beside(guard, messages, beside or {})
+        if checked.refused is not None:
+            return _blocked(checked.refused)
+    begun = prefill_of(messages) if guard.reads_input else len(messages)
     passing: list[str] = []
     changed = False
     for i, row in enumerate(messages):
         message = message_of(row, f"structured_messages[{i}]")
         own = texts_of(row.get("content"))
+        if i >= begun and message.content:
+            said = Part("prefill", "", message.content, (("content",),), fixed=False)
+            checked = await check_parts(guard, [said], session=session, assistant=True)
+            if checked.refused is not None:
+                return _blocked(checked.refused)
+            if checked.changed:
+                changed = True
+                message = message.model_copy(update={"content": checked.changed["content",]})
+                own = _parts(own, message.content)
         if message.role not in ("user", "tool"):
             session.note(message)
             passing += own
@@ -128,7 +148,7 @@ class Endpoint:
             rows = body.get("structured_messages") or []
             if not isinstance(rows, list):
                 raise ContentError("structured_messages: a list of messages")
-            outcome = await request(self.guard, rows, texts)
+            outcome = await request(self.guard, rows, texts, body)
             self._keep(identity, outcome.trace)
             return outcome
         if kind == "response":
@@ -189,6 +209,15 @@ class Endpoint:
     def _known(self, identity: str) -> tuple[Message, ...]:
         at, trace = self._kept.get(identity, (0.0, ()))
         return trace if self.clock() - at <= KEPT_S else ()
+
+
+async def _beside(guard: Guard, messages: Sequence[Any], beside: Mapping[str, Any]) -> Checked:
+    """Names and tools, of which nothing can be taken out here."""
+    try:
+        parts = parts_of({**beside, "messages": messages}, CHAT)
+    except TooMuch as e:
+        raise ContentError(str(e)) from None
+    return await check_parts(guard, parts, fixed=True)
 
 
 def _blocked(ruling: Ruling) -> Outcome:

@@ -159,6 +159,8 @@ class Guard:
                 "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
             )
         hooks: tuple[Hook, ...] = ("input", "output", "tool_call", "tool_result")
+        self.reads_input = any("input" in p.hooks for p in self.policies.policies)
+        """Whether any policy looks at what a client sends."""
         self._slow = {hook: tuple(p for p in rest if hook in p.hooks) for hook in hooks}
 
     def _program(self, policy: GuardPolicy) -> tuple[Program, Comparing]:

@@ -56,7 +56,9 @@ class EvalkitGuardrail(CustomGuardrail):  # type: ignore[misc]  # litellm has no
         try:
             if input_type == "request":
                 self._refuse_blind(request_data)
-                outcome = await generic.request(self.guard, inputs.get("structured_messages") or (), texts)
+                outcome = await generic.request(
+                    self.guard, inputs.get("structured_messages") or (), texts, {**(request_data or {}), **inputs}
+                )
             else:
                 calls = [
                     call_of(_plain(c), f"tool_calls[{i}]", i) for i, c in enumerate(inputs.get("tool_calls") or ())

@@ -29,6 +29,10 @@ class Piece:
     """Which tool call of the event."""
     tool: str | None = None
     """The tool that is called, or that the result is of."""
+    part: str = ""
+    """Which part of a request it is, where it is none of its messages (parts.py)."""
+    fixed: bool = False
+    """Of a part: it can not be another text."""
 
     @property
     def made(self) -> ToolCall:

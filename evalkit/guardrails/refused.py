@@ -38,14 +38,15 @@ class Refused(Exception):
         return orjson.dumps(self.document())
 
 
-def by_policy(decision: Decision) -> Refused:
-    """A policy said no; or nothing could be decided, and unchecked it may not go on."""
+def by_policy(decision: Decision, param: str | None = None) -> Refused:
+    """A policy said no; or nothing could be decided, and unchecked it may not go on. `param`: which part."""
     if decision.failed:
         return Refused(
             503, "The request could not be checked against the policies, and unchecked it is not allowed.",
-            "guardrail_failed", decision=decision,
+            "guardrail_failed", param=param, decision=decision,
         )  # fmt: skip
-    return Refused(400, f"The request is against policy {decision.policy_id!r}.", "content_filter", decision=decision)
+    message = f"The request is against policy {decision.policy_id!r}."
+    return Refused(400, message, "content_filter", param=param, decision=decision)
 
 
 def told(decision: Decision) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Finding:
     """The values of the event that it is about, as they stand there: whoever made the event is told, no log is."""
     call: int | None = None
     """Which tool call of the event; None: its text."""
+    part: str = ""
+    """Which part of a request it is about, where it is none of its messages (parts.py)."""
     approval: str | None = None
     """The id under which the call can be approved."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit.core.types import Message
 from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.places import PLACES, Place
 from evalkit.guardrails.policyset import HOOKS, GuardPolicy, Hook, Streaming
 from evalkit.guardrails.ruling import Ruling
 from evalkit.guardrails.streaming import mode_of
@@ -37,6 +38,10 @@ class Shot:
     route: str
     hook: Hook
     wrong: tuple[str, ...] = ()
+    place: str = ""
+    """Where in the request; "": the message that the hook is about."""
+    unread: bool = False
+    """It came through at a place that no guard reads, as docs/guarding.md says."""
 
 
 @dataclass
@@ -50,33 +55,41 @@ class _Failures:
 
 
 async def fire(guard: Guard, make_app: MakeApp) -> list[Shot]:
-    """One shot for each route and hook that a policy is configured for."""
+    """One shot for each route and hook that a policy is configured for, and for each further place in a request."""
     word = f"{CANARY}-{secrets.token_hex(6)}"
     model = _Model(word)
     async with _served(model) as upstream:
         watched, failures = _watched(guard, word)
         async with _served(make_app(watched, upstream)) as url:
-            return [
-                await _shoot(url, route, hook, word, guard, watched, failures, model)
-                for route in ROUTES
-                for hook in HOOKS
-                if any(hook in p.hooks for p in guard.policies.policies)
-            ]
+            hooks = [h for h in HOOKS if any(h in p.hooks for p in guard.policies.policies)]
+            aims: list[tuple[str, Hook, Place | None]] = [(route, hook, None) for route in ROUTES for hook in hooks]
+            aims += [(route, p.hook, p) for p in PLACES if p.hook in hooks for route in p.routes]
+            return [await _shoot(url, aim, word, guard, watched, failures, model) for aim in aims]
 
 
 async def _shoot(
-    url: str, route: str, hook: Hook, word: str, guard: Guard, watched: Guard, failures: _Failures, model: "_Model"
-) -> Shot:
+    url: str, aim: tuple[str, Hook, Place | None], word: str, guard: Guard, watched: Guard, failures: _Failures,
+    model: "_Model",
+) -> Shot:  # fmt: skip
+    route, hook, place = aim
     assert watched.consulted is not None
     watched.consulted.clear()
     failures.found.clear()
     model.reset(hook)
     tools = _tools(guard)
-    body = {"model": CANARY, "messages": _messages(hook, word, tools), **ROUTES[route]}
+    body = {"model": CANARY, "messages": _messages(hook, "hello" if place else word, tools), **ROUTES[route]}
+    name = ""
+    if place is not None:
+        place.put(body, word)
+        name = place.name
     try:
         answer = await asyncio.wait_for(_post(f"{url}/v1/chat/completions", body), 60)
     except TimeoutError:
-        return Shot(route, hook, ("no answer within 60 s",))
+        return Shot(route, hook, ("no answer within 60 s",), name)
+    if place is not None and not place.read:
+        return Shot(
+            route, hook, () if model.asked else ("the model was not asked: nothing was tested",), name, model.read
+        )
     wrong = []
     sampled = hook == "output" and "stream" in ROUTES[route] and mode_of(guard.policies) == "sampled"
     if word in answer and not sampled:  # what is sampled goes out before it is looked at: that was somebody's choice
@@ -88,7 +101,7 @@ async def _shoot(
     expected = [p.id for p in guard.policies.policies if hook in p.hooks]
     wrong += [f"policy {i!r} was not asked" for i in expected if (hook, i) not in watched.consulted]
     wrong += [reason for i, reason in failures.found.items() if i in expected]
-    return Shot(route, hook, tuple(wrong))
+    return Shot(route, hook, tuple(wrong), name)
 
 
 def _watched(guard: Guard, word: str) -> tuple[Guard, _Failures]:

@@ -17,6 +17,7 @@ from evalkit.core.types import Decision, Evidence, Message
 from evalkit.guardrails.actions import act_at, protected, withheld
 from evalkit.guardrails.failing import fail_mode
 from evalkit.guardrails.hybrid import Failed, Job, Opinion, Said
+from evalkit.guardrails.parts import WORDS
 from evalkit.guardrails.pieces import Piece, pieces_of, read_result, readable
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.redact import cut
@@ -84,6 +85,17 @@ class Session:
         """The ruling on an answer that is not complete yet; nothing has happened, nothing joins the trace."""
         return await self._asked(self.fork()._examine(begun, whole=False))
 
+    async def aread(self, text: str, part: str, *, fixed: bool = False, assistant: bool = False) -> Ruling:
+        """The ruling on words of a client that the model is shown beside the conversation; they do not join the trace.
+
+        `part`: a key of parts.WORDS; `fixed`: nobody can write something else there, so that what would be redacted is
+        blocked; `assistant`: words for the assistant to have said, held against rules about either speaker.
+        """
+        event = Message(role="assistant" if assistant else "user", content=text)
+        return await self._asked(
+            self.fork()._examine(event, beside=Piece("input", event, len(self.trace), None, None, part, fixed))
+        )
+
     async def _asked(self, examination: Examination) -> Ruling:
         try:
             job = next(examination)
@@ -93,16 +105,17 @@ class Session:
             ruling: Ruling = done.value
             return ruling
 
-    def _examine(self, event: Message, whole: bool = True) -> Examination:
+    def _examine(self, event: Message, whole: bool = True, beside: Piece | None = None) -> Examination:
         started = time.monotonic()
-        self._begin(event)
+        if beside is None:
+            self._begin(event)
         mark = None if self._watch is None else self._watch.mark()
         place = len(self.trace)
         findings: list[Finding] = []
         calls: list[Decision] = []
         sure: list[float] = []
         kept: list[Piece] = []
-        for piece in pieces_of(event, place, self._tools):
+        for piece in pieces_of(event, place, self._tools) if beside is None else (beside,):
             look, found = self._by_rules(piece)
             heard = [0.0] if look is not None and any(piece.concerns(p) for p in self._guard.ruled) else []
             slow = self._guard.slow(piece)
@@ -156,6 +169,10 @@ class Session:
             return self._watch.look_result(piece.message.tool_call_id or "", read_result(text), not is_failure(text))
         if piece.message.role == "system":
             return None
+        if piece.part:
+            said = piece.event(self._turn)
+            heard = (said,) if said.name == "user" else (said, replace(said, name="user", actor="user"))
+            return self._watch.look_aside(heard)
         return self._watch.look(piece.event(self._turn))
 
     def _take(self, piece: Piece, look: Look) -> None:
@@ -190,6 +207,7 @@ class Session:
             policy = self._guard.ruled[broken.rule]
             if piece.concerns(policy):
                 what = f"{piece.tool}(...)" if piece.call is not None else f"what the {piece.message.role} said"
+                what = WORDS[piece.part] if piece.part else what
                 reason = f"policy {policy.id!r} is broken by {what}" + (f": {policy.words}" if policy.words else "")
                 made = self._made(piece, policy, "rule", reason, probability=1.0)
                 found.append(replace(made, evidence=(*self._earlier(broken), *made.evidence)))
@@ -232,7 +250,7 @@ class Session:
             return Finding(
                 policy.id, piece.hook, "failure", "block" if closed else "allow",
                 shadow=closed and (settings.shadow or policy.action == "log"),
-                failed=True, reason=reason, detail=said.detail, call=piece.call,
+                failed=True, reason=reason, detail=said.detail, call=piece.call, part=piece.part,
             )  # fmt: skip
         threshold = said.threshold if policy.threshold is None or said.stage == "judge" else policy.threshold
         if said.probability < threshold:
@@ -249,12 +267,12 @@ class Session:
         precedents: tuple[str, ...] = (), spans: tuple[tuple[int, int], ...] = (), detail: str = "",
     ) -> Finding:  # fmt: skip
         action: Act = act_at(policy, piece.hook)
-        if action == "redact" and not protected(piece.message.content, policy, spans):
-            action = "block"  # nobody knows what to take out
+        if action == "redact" and (piece.fixed or not protected(piece.message.content, policy, spans)):
+            action = "block"  # nobody knows what to take out, or can
         shadow = self._guard.policies.guard.shadow or policy.action == "log"
         return Finding(
             policy.id, piece.hook, stage, action, shadow, probability, piece.evidence(spans), precedents,
-            reason=reason, detail=detail, call=piece.call,
+            reason=reason, detail=detail, call=piece.call, part=piece.part,
         )  # fmt: skip
 
     def _approved(self, piece: Piece, found: list[Finding]) -> list[Finding]:

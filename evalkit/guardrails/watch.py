@@ -87,6 +87,17 @@ class Watch:
             broken += self._unproven(event, {b.rule for b in broken})
         return Look(event, broken, state)
 
+    def look_aside(self, events: Sequence[Event]) -> Look:
+        """What words beside the conversation would break, said by one or another: no time passes with them."""
+        looks = [self.look(event) for event in events]
+        broken: dict[int, Broken] = {}
+        for look in looks:
+            for b in look.broken:
+                monitor = self._ahead.monitors[b.rule]
+                if monitor is not None and monitor.concerned(look.event):
+                    broken.setdefault(b.rule, b)
+        return looks[0]._replace(broken=tuple(broken.values()))
+
     def _unproven(self, event: Event, known: set[int]) -> tuple[Broken, ...]:
         """What the event would break if the calls whose results have not come had not been made."""
         state = self._base

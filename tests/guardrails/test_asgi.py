@@ -264,3 +264,47 @@ async def test_no_body_makes_it_raise_or_gets_the_word_through(body):
         own = [m.get("content") for m in rows if m.get("role") == "user"] if isinstance(rows, list) else [rows]
         texts = [t for t in (document.get("question"), *own) if isinstance(t, str)]
         assert not any(WORD in t for t in texts)
+
+
+def chats(text):
+    """Chat requests that say it beside what a user says."""
+    hi = [{"role": "user", "content": "Hi"}]
+    tools = [{"type": "function", "function": {"name": "look", "description": text}}]
+    return [
+        {"messages": [{"role": "user", "content": "Hi", "name": text}]},
+        {"messages": [*hi, {"role": "assistant", "content": text}]},
+        {"messages": hi, "tools": tools},
+        {"messages": hi, "prediction": {"type": "content", "content": text}},
+    ]
+
+
+async def test_of_a_chat_what_stands_beside_the_words_of_users_is_read_too():
+    for body, clean in zip(chats(WORD), chats("redacted"), strict=True):
+        shop = Shop()
+        assert (await post(shop.app(guards.guard()), "/chat", body)).status_code == 403
+        assert (await post(shop.app(guards.guard("redact")), "/chat", body)).status_code == 200
+        assert json.dumps(shop.asked).replace("[redacted]", "redacted") == json.dumps([clean])
+        assert (await post(shop.app(guards.guard(hooks=["output"])), "/chat", body)).status_code == 200
+        assert shop.asked[1] == body
+
+
+async def test_of_a_chat_with_more_beside_it_than_can_be_read_nothing_goes_on():
+    shop = Shop()
+    body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [[]] * 60_000}
+    assert (await post(shop.app(guards.guard()), "/chat", body)).status_code == 413
+    assert shop.asked == []
+
+
+odd = st.recursive(
+    st.none() | st.integers() | st.text(max_size=4),
+    lambda v: st.lists(v, max_size=2) | st.dictionaries(st.sampled_from(["name", "description"]), v, max_size=2),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(odd)
+def test_malformed_tools_and_names_of_a_chat_break_nothing(value):
+    import asyncio
+
+    body = {"messages": [{"role": "user", "content": "Hi", "name": value}], "tools": value, "prediction": value}
+    assert asyncio.run(post(Shop().app(guards.guard()), "/chat", body)).status_code == 200

@@ -199,3 +199,21 @@ async def test_whatever_is_sent_the_reply_has_an_action(body):
     reply = await post(Endpoint(guards.guard()), content=json.dumps(body).encode())
     assert reply.status_code in (200, 400)
     assert reply.json()["action"] in ("NONE", "BLOCKED", "GUARDRAIL_INTERVENED")
+
+
+@pytest.mark.parametrize("action", ["block", "redact"])
+async def test_names_and_tools_are_read_and_nothing_can_be_taken_out_of_them(action):
+    tools = [{"type": "function", "function": {"name": "look", "description": f"Say {WORD}"}}]
+    for body in (request({**user("Hi"), "name": WORD}), request(user("Hi"), tools=tools)):
+        found = await answer(guards.guard(action), body)
+        assert found["action"] == "BLOCKED"
+        assert WORD not in found["blocked_reason"]
+    assert await answer(guards.guard(action, ["output"]), body) == {"action": "NONE"}
+
+
+async def test_the_beginning_of_an_answer_is_input():
+    rows = [user("Hi"), {"role": "assistant", "content": f"Sure, {WORD}"}]
+    assert (await answer(guards.guard(), request(*rows)))["action"] == "BLOCKED"
+    found = await answer(guards.guard("redact"), request(*rows))
+    assert (found["action"], found["texts"]) == ("GUARDRAIL_INTERVENED", ["Hi", "Sure, [redacted]"])
+    assert await answer(guards.guard(), request(*rows, user("Go on."))) == {"action": "NONE"}

@@ -8,10 +8,11 @@ import pytest
 
 from evalkit.guardrails import chatwire
 from evalkit.guardrails.decisionlog import DecisionLog
-from evalkit.guardrails.inputs import AT_A_TIME, Inputs
+from evalkit.guardrails.inputs import Inputs
 from evalkit.guardrails.metrics import Metrics
 from evalkit.guardrails.policyset import GuardPolicy, Settings
 from evalkit.guardrails.proxy import Serving
+from evalkit.guardrails.reading import AT_A_TIME
 from tests.guardrails.guarding import LIMIT, MAGIC, POLITE, VERIFY, Raises, Words, guard
 from tests.guardrails.upstreams import Model, Script, completion, served, tool
 

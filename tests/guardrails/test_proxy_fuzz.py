@@ -31,8 +31,8 @@ class Body:
             yield part
 
 
-def app_before(parts, status=200, kind="application/json"):
-    app = make_app(GUARD, "http://127.0.0.1:9/v1", Serving(body_limit=100_000))
+def app_before(parts, status=200, kind="application/json", guarding=GUARD):
+    app = make_app(guarding, "http://127.0.0.1:9/v1", Serving(body_limit=100_000))
 
     @asynccontextmanager
     async def ask(self, method, path, headers, body=None):

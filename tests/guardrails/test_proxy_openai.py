@@ -55,3 +55,28 @@ async def test_errors_are_the_exceptions_that_a_client_knows():
     async with served(guard(MAGIC), Model(stream("One. ", "two", done=False))) as url, client(url) as api:
         with pytest.raises(openai.APIError):
             [c async for c in await api.chat.completions.create(model="m", messages=HI, stream=True)]
+
+
+async def test_what_a_client_writes_beside_its_messages_is_input_too():
+    card = "4111111111111111"
+    digits = GuardPolicy(id="digits", text="x", hooks=("input",), action="redact", redact=(r"\d{16}",),
+                         rule={"forbid": {"say": "*", "matches": r"\d{16}", "by": "user"}})  # fmt: skip
+    model = Model(completion("ok"))
+    function = {"name": "refund", "description": f"Refunds {card}.", "parameters": {"type": "object"}}
+    tools = [{"type": "function", "function": function}]
+    async with served(guard(digits), model) as url, client(url) as api:
+        found = await api.chat.completions.create(
+            model="m", tools=tools, prediction={"type": "content", "content": f"It is {card}."},
+            messages=[{**HI[0], "name": card}, {"role": "assistant", "content": f"Sure, {card}"}],
+        )  # fmt: skip
+        assert found.choices[0].message.content == "ok"
+        (asked,) = model.asked
+        assert asked["tools"][0]["function"]["description"] == "Refunds [redacted]."
+        assert asked["prediction"]["content"] == "It is [redacted]."
+        assert [m.get("name", m["content"]) for m in asked["messages"]] == ["redacted", "Sure, [redacted]"]
+        schema = {"type": "object", "properties": {f"card {card}": {"type": "string"}}}
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        with pytest.raises(openai.BadRequestError) as refused:
+            await api.chat.completions.create(model="m", messages=HI, response_format=form)
+    assert (refused.value.code, refused.value.param) == ("content_filter", "response_format")
+    assert len(model.asked) == 1

@@ -10,6 +10,7 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.guardrails import proxy
+from evalkit.guardrails.places import PLACES
 from evalkit.guardrails.policyset import GuardPolicy, Settings
 from evalkit.guardrails.proxy import Serving, make_app
 from evalkit.guardrails.selftest import ROUTES, fire
@@ -25,14 +26,15 @@ def app(g, upstream):
 
 
 def wrongs(shots):
-    return {(s.route, s.hook): s.wrong for s in shots if s.wrong}
+    return {(s.route, s.hook) if not s.place else (s.route, s.place): s.wrong for s in shots if s.wrong}
 
 
 async def test_a_guard_that_runs_everywhere_passes():
     policies = [MAGIC, LIMIT, POLITE.model_copy(update={"hooks": EVERYWHERE, "action": "revise"})]
     shots = await fire(guard(*policies, scorer=Words({})), app)
-    assert len(shots) == len(ROUTES) * 4
+    assert len(shots) == len(ROUTES) * 4 + sum(len(p.routes) for p in PLACES)
     assert wrongs(shots) == {}
+    assert [s.place for s in shots if s.unread] == [p.name for p in PLACES if not p.read]
 
 
 async def test_in_shadow_and_sampled_it_is_tested_all_the_same():
@@ -64,7 +66,7 @@ async def test_an_input_that_nobody_looks_at_is_caught(monkeypatch):
     policy = POLITE.model_copy(update={"hooks": ("input", "tool_result")})
     monkeypatch.setattr(proxy.Inputs, "open", unchecked)
     found = wrongs(await fire(guard(policy, scorer=Words({})), app))
-    assert len(found) == len(ROUTES) * 2
+    assert len(found) == len(ROUTES) * 2 + 2 * sum(p.read for p in PLACES)
     assert found["chat", "input"] == ("the canary reached the model", "policy 'polite' was not asked")
 
 
