@@ -223,7 +223,7 @@ def run(
             attacks, attacker_model, TargetOptions(attacker_base_url, timeout, concurrency, retries)
         ),
     )  # fmt: skip
-    outlets = ci.Outlets(junit, sarif, github)
+    outlets = ci.Outlets(junit, sarif, github).ready()
     raise typer.Exit(_run(wish, fail_on or [], parse_share("--max-errors", max_errors), outlets, dry_run, json_))
 
 

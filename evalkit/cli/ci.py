@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.core.errors import StoreError
+from evalkit.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.engine.gated import Gated
@@ -34,6 +34,13 @@ class Outlets:
     junit: Path | None = None
     sarif: Path | None = None
     github: bool = False
+
+    def ready(self) -> "Outlets":
+        """Itself, once it is known that its files can be written: before a run is paid for, not after."""
+        for name, file in (("--junit", self.junit), ("--sarif", self.sarif)):
+            if file is not None:
+                _writable(name, file)
+        return self
 
 
 def settle(gated: "Gated", outlets: Outlets) -> int:
@@ -79,6 +86,19 @@ def _github(gated: "Gated") -> None:
             f.write(step_summary(gated))
     except OSError as e:
         raise StoreError(f"$GITHUB_STEP_SUMMARY {named}: cannot write: {e.strerror or e}") from e
+
+
+def _writable(name: str, file: Path) -> None:
+    """Opened to append and closed: a file that is there stays as it is, one that is not is not left behind."""
+    there = file.exists()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            pass
+        if not there:
+            file.unlink(missing_ok=True)
+    except OSError as e:
+        raise UsageError(f"{name} {file}: cannot be written: {e.strerror or e}") from e
 
 
 def _write(file: Path, text: str) -> None:

@@ -61,6 +61,7 @@ def compare(
 
     gates = [Gate.parse(text, comparison=True) for text in fail_on or []]
     limit = parse_share("--max-errors", max_errors)
+    outlets = ci.Outlets(junit=junit, github=github).ready()
     chosen: Any = correction
     found = compared(a, b, metric=metric, correction=chosen, anyway=anyway, seed=seed)
     guard = effect(a, b)
@@ -68,4 +69,4 @@ def compare(
         print_json(found.document() | ({"guardrail": guard.document()} if guard else {}))
     else:
         typer.echo(table(found, flips) + (f"\n\n{text(guard)}" if guard else ""))
-    raise typer.Exit(ci.settle(gated.comparison(found, gates, limit), ci.Outlets(junit=junit, github=github)))
+    raise typer.Exit(ci.settle(gated.comparison(found, gates, limit), outlets))

@@ -48,6 +48,9 @@ class Plan(Model):
     frozen: int = Field(default=3, ge=0)
     """The first layers, that stay as they are."""
     epochs: int = Field(default=1, ge=1)
+    restart: float | None = Field(default=None, gt=0, le=1)
+    """Each epoch's learning rate falls to its end, and the next begins at this share of the last one's beginning (warm
+    restarts: Loshchilov, Hutter 2017, arXiv 1608.03983). None: one fall over all epochs."""
     batch: int = Field(default=12, ge=1)
     """Groups of rows (blocks) in a step."""
     pairs: int = Field(default=320, ge=32)
@@ -57,7 +60,8 @@ class Plan(Model):
     warmup: float = Field(default=0.06, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     averaged: float = Field(default=0.3, ge=0, le=1)
-    """Share of the steps, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407)."""
+    """Share of the steps, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407); of the last
+    epoch's where the rate begins anew."""
     smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Of the labels of programs."""
     forgiving: float = Field(default=0.7, ge=0, le=1)
@@ -194,6 +198,17 @@ def _encoder(fitted: Sequence[Row], stop: Sequence[Row], plan: Plan, base: Path,
     return {"network_rows": looked, "network_accuracy": round(right / max(1, looked), 4), "steps": loop.step}
 
 
+def paced(step: int, steps: int, plan: Plan) -> tuple[float, float]:
+    """Steps of one fall of the learning rate, and the share of it that counts in step `step` (from 1) of `steps`."""
+    if plan.restart is None:
+        return steps, min(1.0, step / max(1.0, plan.warmup * steps)) * max(0.05, 1 - step / steps)
+    part = steps / plan.epochs
+    epoch = min(plan.epochs - 1, int((step - 1) / part))
+    within = step - epoch * part
+    pace = plan.restart**epoch * max(0.05, 1 - within / part)
+    return part, pace * min(1.0, step / max(1.0, plan.warmup * part))
+
+
 class _Loop:
     """Steps, looks, checkpoints."""
 
@@ -237,7 +252,7 @@ class _Loop:
         plan, torch = self.plan, self.torch
         torch.manual_seed(hash((plan.seed, self.step)) & 0x7FFFFFFF)  # so that a resumed run draws the same dropout
         self.step += 1
-        pace = min(1.0, self.step / max(1.0, plan.warmup * steps)) * max(0.05, 1 - self.step / steps)
+        part, pace = paced(self.step, steps, plan)
         for group, rate in zip(self.optimizer.param_groups, (plan.learning_rate, plan.head_learning_rate), strict=True):
             group["lr"] = rate * pace
         losses = self.trainee.losses(batch, rng)
@@ -247,7 +262,7 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.running = loss.item() if self.running == 0 else 0.97 * self.running + 0.03 * loss.item()
-        if self.step > (1 - plan.averaged) * steps and self.step % 5 == 0:
+        if self.step > steps - plan.averaged * part and self.step % 5 == 0:
             self._average()
 
     def _average(self) -> None:

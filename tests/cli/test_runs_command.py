@@ -206,7 +206,28 @@ def test_a_file_for_ci_that_cannot_be_written_is_a_clear_error(evalkit, two, tmp
     (tmp_path / "file").write_text("")
     code, _, err = evalkit("compare", *two, "--junit", "file/j.xml")
     assert code == 2
-    assert "file/j.xml: cannot write" in err
+    assert "--junit file/j.xml: cannot be written" in err
+
+
+@pytest.mark.parametrize("option", ["--junit", "--sarif"])
+def test_a_file_for_ci_that_cannot_be_written_stops_a_run_before_it_begins(evalkit, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    code, _, err = evalkit(
+        "run", "--suite", "copriva", "--model", "scripted/tells-all", "--limit", 4, "--out", "r", option, "file/x"
+    )
+    assert code == 2
+    assert f"{option} file/x: cannot be written" in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_file_for_ci_that_is_there_is_kept_when_the_run_cannot_begin(evalkit, tmp_path):
+    (tmp_path / "j.xml").write_text("before")
+    code, _, _ = evalkit(
+        "run", "--suite", "nope", "--model", "scripted/tells-all", "--junit", "j.xml", "--sarif", "new/s.sarif"
+    )
+    assert code == 2
+    assert (tmp_path / "j.xml").read_text() == "before"
+    assert not (tmp_path / "new/s.sarif").exists()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "hf", "inspect", "otel"])
