@@ -60,8 +60,8 @@ class Plan(Model):
     warmup: float = Field(default=0.06, ge=0, lt=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     averaged: float = Field(default=0.3, ge=0, le=1)
-    """Share of the steps, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407); of the last
-    epoch's where the rate begins anew."""
+    """Share of the steps, the last ones, whose weights are averaged (Izmailov et al. 2018, arXiv 1803.05407). Where the
+    rate begins anew: of the last epoch's steps."""
     smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Of the labels of programs."""
     forgiving: float = Field(default=0.7, ge=0, le=1)
