@@ -7,6 +7,7 @@ intervals over groups. The baselines of benchmarks/policyguard/CARD.md are fitte
 Prints Markdown; ships no data.
 """
 
+import json
 import random
 import sys
 import time
@@ -39,6 +40,7 @@ def main(name: str, folder: Path, most: int) -> None:
     detectors: dict[str, Detector] = {n: BASELINES[n](pairs) for n in SHOWN}
     sop = [e for e in labelled("sopbench", folder / "sopbench") if e.tags["goal_tried"] == "true"]
     sets = {
+        "policies of two strangers (ours, strangers.jsonl)": strangers(),
         "R-Judge": labelled("rjudge", folder / "rjudge"),
         "ToolEmu": labelled("toolemu", folder / "toolemu_agentspec"),
         "OpenAgentSafety (consensus)": labelled("openagentsafety", folder / "openagentsafety"),
@@ -54,6 +56,19 @@ def main(name: str, folder: Path, most: int) -> None:
         for n, detector in detectors.items():
             _row(f"baseline:{n}", detector, 0.5, some)
         _row(f"guardrail:{guardrail.name}", guardrail, guardrail.threshold, some)
+
+
+def strangers() -> list[Example]:
+    """100 policies as operators write them, each with a trajectory that breaks it and one that just keeps it.
+
+    Written for this project by two who knew neither the guardrail nor the generator.
+    """
+    lines = Path(__file__).with_name("strangers.jsonl").read_text(encoding="utf-8").splitlines()
+    return [
+        Example(id=f"strangers/{i}", source="strangers", group=row["policy"], steps=row["steps"], label=row["label"],
+                policies=[{"id": f"p{i}", "text": row["policy"]}], grade="curated")  # type: ignore[arg-type]
+        for i, row in enumerate(map(json.loads, lines))
+    ]  # fmt: skip
 
 
 def _row(name: str, detector: Detector, threshold: float, examples: Sequence[Example]) -> None:
