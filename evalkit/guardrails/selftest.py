@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalkit.core.types import Message
 from evalkit.guardrails.guard import Guard
@@ -54,6 +54,14 @@ class _Failures:
         self.found |= {f.policy_id: f"{f.reason}: {f.detail}".rstrip(": ") for f in ruling.findings if f.failed}
 
 
+class Aim(NamedTuple):
+    """Where a canary goes in: a hook, or a further place in a request."""
+
+    route: str
+    hook: Hook
+    place: Place | None
+
+
 async def fire(guard: Guard, make_app: MakeApp) -> list[Shot]:
     """One shot for each route and hook that a policy is configured for, and for each further place in a request."""
     word = f"{CANARY}-{secrets.token_hex(6)}"
@@ -61,14 +69,14 @@ async def fire(guard: Guard, make_app: MakeApp) -> list[Shot]:
     async with _served(model) as upstream:
         watched, failures = _watched(guard, word)
         async with _served(make_app(watched, upstream)) as url:
-            hooks = [h for h in HOOKS if any(h in p.hooks for p in guard.policies.policies)]
-            aims: list[tuple[str, Hook, Place | None]] = [(route, hook, None) for route in ROUTES for hook in hooks]
-            aims += [(route, p.hook, p) for p in PLACES if p.hook in hooks for route in p.routes]
+            hooks: list[Hook] = [h for h in HOOKS if any(h in p.hooks for p in guard.policies.policies)]
+            aims: list[Aim] = [Aim(route, hook, None) for route in ROUTES for hook in hooks]
+            aims.extend(Aim(route, p.hook, p) for p in PLACES if p.hook in hooks for route in p.routes)
             return [await _shoot(url, aim, word, guard, watched, failures, model) for aim in aims]
 
 
 async def _shoot(
-    url: str, aim: tuple[str, Hook, Place | None], word: str, guard: Guard, watched: Guard, failures: _Failures,
+    url: str, aim: Aim, word: str, guard: Guard, watched: Guard, failures: _Failures,
     model: "_Model",
 ) -> Shot:  # fmt: skip
     route, hook, place = aim
