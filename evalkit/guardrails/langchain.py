@@ -43,7 +43,7 @@ class GuardMiddleware(AgentMiddleware):  # type: ignore[type-arg, misc, unused-i
         """`revisions`: how often the model is asked to answer anew where a policy says so."""
         super().__init__()
         self.guard = guard
-        self.tools: list[Any] = []
+        self.tools: list[Any] = []  # pyright: ignore[reportIncompatibleVariableOverride]
         self._revisions, self._interrupt = revisions, interrupt
         self._passed: OrderedDict[str, None] = OrderedDict()
         """Answers that wrap_model_call let pass."""

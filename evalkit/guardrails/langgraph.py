@@ -10,7 +10,7 @@ model's last message. What may not go on is replaced in the state under its own 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Message
@@ -48,8 +48,8 @@ def guard_node(
         session = guard.start(before)
         return _update(messages, new, [await session.acheck(message) for _, message in new])
 
-    made: Callable[[Any], Any] = RunnableLambda(node, afunc=anode, name="guard")
-    return made
+    made: Any = RunnableLambda(node, afunc=anode, name="guard")
+    return cast("Callable[[Any], Any]", made)
 
 
 def passed(state: Any, messages: str = "messages") -> bool:

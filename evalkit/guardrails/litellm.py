@@ -44,7 +44,7 @@ class EvalkitGuardrail(CustomGuardrail):  # type: ignore[misc]  # litellm has no
         super().__init__(**kwargs)
 
     @log_guardrail_information  # type: ignore[untyped-decorator]
-    async def apply_guardrail(
+    async def apply_guardrail(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         inputs: Mapping[str, Any],
         request_data: Mapping[str, Any],

@@ -128,7 +128,7 @@ class Rows:
         order = sorted(range(n), key=lambda i: id(prefixes[i]))
         ordered = order == list(range(n))
         self.order = None if ordered else torch.tensor(order, device=device)
-        self.back = None if ordered else torch.argsort(self.order)
+        self.back = None if self.order is None else torch.argsort(self.order)
         self.groups: list[tuple[Prefix, int, int]] = []
         for at, i in enumerate(order):
             prefix = prefixes[i]

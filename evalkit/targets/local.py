@@ -175,7 +175,7 @@ class LocalTarget:
         torch.set_num_threads(min(torch.get_num_threads(), _cores()))
         torch.set_flush_denormal(True)  # tiny attention weights would take a hundred times as long
         gpu = torch.cuda.is_available()
-        model = AutoModelForCausalLM.from_pretrained(self._folder, dtype="auto" if gpu else torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(self._folder, dtype="auto" if gpu else torch.float32)
         model = model.to("cuda" if gpu else "cpu").eval()
         own = model.generation_config.eos_token_id
         eos = {self._tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
@@ -284,7 +284,7 @@ def _convert(file: Path, into: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     _mend(tokenizer, file)
     with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that no setting turns off
-        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     if hasattr(model.config, "quantization_config"):  # it is not quantised any more
         del model.config.quantization_config
     model.hf_quantizer, model.is_quantized = None, False

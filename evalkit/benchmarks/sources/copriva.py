@@ -220,11 +220,12 @@ def _hub_rows(name: str) -> Iterator[tuple[str, str, Any]]:
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     try:
         import datasets
+        from datasets.exceptions import DatasetsError
     except ImportError as e:
         raise MissingDependency("datasets", "hub", f"--data hub:{name}") from e
     try:
-        splits: Mapping[str, Any] = datasets.load_dataset(name)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as e:
+        splits: Any = datasets.load_dataset(name)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as e:
         raise ContentError(f"hub:{name}: {' '.join(str(e).split())[:300]}") from e
     for split, rows in splits.items():
         for number, row in enumerate(rows):

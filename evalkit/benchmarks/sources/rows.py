@@ -7,7 +7,7 @@ read, or is not as a record says, is a `ContentError` that names file, row (from
 import gzip
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,11 +129,12 @@ def _hub(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     try:
         import datasets
+        from datasets.exceptions import DatasetsError
     except ImportError as e:
         raise MissingDependency("datasets", "hub", f"reading {HUB}{name}") from e
     try:
-        splits: Mapping[str, Any] = datasets.load_dataset(name)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as e:
+        splits: Any = datasets.load_dataset(name)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as e:
         raise ContentError(f"{HUB}{name}: {' '.join(str(e).split())[:300]}") from e
     for split, rows in splits.items():
         for number, row in enumerate(rows):
