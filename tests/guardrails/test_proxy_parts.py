@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.core.types import Message, ToolCall
 from evalkit.guardrails.decisionlog import DecisionLog
 from evalkit.guardrails.parts import MOST_TEXTS
 from evalkit.guardrails.policyset import GuardPolicy, Settings
@@ -259,3 +260,15 @@ def test_malformed_values_in_these_places_get_an_answer_and_what_is_protected_do
         for beside in ("tools", "functions", "response_format", "prediction"):
             assert f"card {BAD}" not in json.dumps(request.get(beside))
         assert all(BAD not in json.dumps(m.get(k)) for m in request["messages"] for k in ("content", "name", "refusal"))
+
+
+async def test_words_beside_a_conversation_let_no_deadline_in_steps_pass():
+    soon = GuardPolicy(
+        id="soon", text="Notify at once.", hooks=("input", "tool_call"),
+        rule={"require": {"call": "notify"}, "after": {"call": "refund"}, "within": 1},
+    )  # fmt: skip
+    call = ToolCall(id="1", name="refund", arguments="{}")
+    trace = [Message(role="assistant", tool_calls=(call,)), Message(role="tool", tool_call_id="1", content="{}")]
+    session = guard(soon).start(trace)
+    assert (await session.aread("hello", "tools")).allowed
+    assert not (await session.acheck(Message(role="user", content="hello"))).allowed
