@@ -18,6 +18,7 @@ from evalkit.core.steps import steps_of
 from evalkit.core.types import Policy, Record, Scenario, Verdict
 from evalkit.engine import labels, store
 from evalkit.engine.guardrows import generated, row_of
+from evalkit.engine.guardscenes import load_scenes, scene_rows
 from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row
@@ -82,6 +83,9 @@ def _sources(
         words = path.with_name("sentences.yaml")
         more = load_sentences(words) if words.is_file() else None
         yield f"{SUITE} (generator, seed {plan.seed})", generated(plan.rows, plan.seed, more, alone=plan.alone)
+    scenes = load_scenes(path.with_name("scenes")) if plan.scenes else {}
+    if scenes:
+        yield "scenes", scene_rows(scenes, plan.seed, plan.scenes, alone=plan.alone)
     for file in data:
         scenarios = content.read_jsonl(file, Scenario)
         yield str(file), _placed(row for s in scenarios if (row := row_of(s)) is not None and row.part != "test")

@@ -1,4 +1,4 @@
-"""What a policy demands of a row of steps, once it is known which steps are meant: 30 programs over five roles.
+"""What a policy demands of a row of steps, once it is known which steps are meant: 32 programs over five roles.
 
 A program is exact; which steps play a role is uncertain, and is given as rows of booleans, one row a *world*. All
 worlds run at once. The meaning is that of core/rules.py (tests/guardrails/test_programs.py holds them against
@@ -104,14 +104,14 @@ def _require(row: Any, w: int) -> Any:
     return found
 
 
-def _precede(f: Facts, need: Any, since: Any | None, w: int) -> Any:
+def _precede(f: Facts, need: Any, since: Any | None, w: int, target: Any) -> Any:
     import numpy as np
 
     last = _last(need)
     good = (last >= 0) & (np.arange(need.shape[1]) - last <= w)
     if since is not None:
         good &= _last(since) <= last  # what undoes it in the very step of it comes before, not between
-    return _forbid(f.done("target") & ~good)
+    return _forbid(target & ~good)
 
 
 def _each(f: Facts) -> Any:
@@ -124,11 +124,10 @@ def _each(f: Facts) -> Any:
     return found
 
 
-def _respond(f: Facts, answer: Any, w: int) -> Any:
+def _respond(f: Facts, trigger: Any, answer: Any, w: int) -> Any:
     import numpy as np
 
     found = _blank(f)
-    trigger = f.done("trigger")
     oldest = np.full(len(trigger), FAR)  # the oldest trigger that waits
     for i in range(trigger.shape[1]):
         oldest = np.where(answer[:, i] & (oldest < i), FAR, oldest)
@@ -220,13 +219,15 @@ PROGRAMS: dict[str, Program] = {
     "require": lambda f: _require(f.done("need"), FAR),
     "require_soon": lambda f: _require(f.done("need"), f.w),
     "require_either": lambda f: _require(f.done("need") | f.done("other"), FAR),
-    "precede": lambda f: _precede(f, f.done("need"), None, FAR),
-    "precede_fresh": lambda f: _precede(f, f.done("need"), f.done("reset"), FAR),
-    "precede_soon": lambda f: _precede(f, f.done("need"), None, f.w),
+    "precede": lambda f: _precede(f, f.done("need"), None, FAR, f.done("target")),
+    "precede_above": lambda f: _precede(f, f.done("need"), None, FAR, f.above("target")),
+    "precede_fresh": lambda f: _precede(f, f.done("need"), f.done("reset"), FAR, f.done("target")),
+    "precede_soon": lambda f: _precede(f, f.done("need"), None, f.w, f.done("target")),
     "precede_each": _each,
-    "respond": lambda f: _respond(f, f.done("need"), FAR),
-    "respond_soon": lambda f: _respond(f, f.done("need"), f.w),
-    "respond_either": lambda f: _respond(f, f.done("need") | f.done("other"), FAR),
+    "respond": lambda f: _respond(f, f.done("trigger"), f.done("need"), FAR),
+    "respond_above": lambda f: _respond(f, f.above("trigger"), f.done("need"), FAR),
+    "respond_soon": lambda f: _respond(f, f.done("trigger"), f.done("need"), f.w),
+    "respond_either": lambda f: _respond(f, f.done("trigger"), f.done("need") | f.done("other"), FAR),
     "after_forbid": lambda f: _after(f, f.done("trigger"), None, FAR),
     "after_forbid_above": lambda f: _after(f, f.above("trigger"), None, FAR),
     "after_pause": lambda f: _after(f, f.done("trigger"), None, f.w),
@@ -250,9 +251,9 @@ USED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("distinct", "per", "failures"), ("target",)),
     **dict.fromkeys(("require", "require_soon", "least"), ("need",)),
     "require_either": ("need", "other"),
-    **dict.fromkeys(("precede", "precede_soon", "precede_each"), ("need", "target")),
+    **dict.fromkeys(("precede", "precede_above", "precede_soon", "precede_each"), ("need", "target")),
     "precede_fresh": ("need", "target", "reset"),
-    **dict.fromkeys(("respond", "respond_soon"), ("trigger", "need")),
+    **dict.fromkeys(("respond", "respond_above", "respond_soon"), ("trigger", "need")),
     "respond_either": ("trigger", "need", "other"),
     **dict.fromkeys(("after_forbid", "after_forbid_above", "after_pause"), ("trigger", "target")),
     "after_until": ("trigger", "target", "need"),
@@ -264,5 +265,5 @@ USED: dict[str, tuple[str, ...]] = {
 """The roles that decide a program."""
 COUNTED = {"count", "rate", "distinct", "per", "least", "failures", "between"}
 SPANNED = {"forbid_early", "require_soon", "precede_soon", "respond_soon", "after_pause", "rate"}
-VALUED = {"forbid_above", "after_forbid_above", "sum"}
+VALUED = {"forbid_above", "precede_above", "respond_above", "after_forbid_above", "sum"}
 """Programs that need a count, a span of steps, a value."""

@@ -88,6 +88,10 @@ def _require(f: Require) -> Sketch | None:
 
 def _precede(f: Precede) -> Sketch | None:
     roles = {"need": f.act, "target": f.before}
+    above = _above(f.before)
+    if above is not None:
+        odd = f.each or f.within or f.since is not None or len(f.before) > 1
+        return None if odd else Sketch("precede_above", roles, v=above)
     if f.each or f.within:
         if f.since is not None or (f.each and f.within):
             return None
@@ -97,6 +101,10 @@ def _precede(f: Precede) -> Sketch | None:
 
 def _respond(f: Respond) -> Sketch | None:
     roles = {"trigger": f.after, "need": f.act}
+    above = _above(f.after)
+    if above is not None:
+        odd = f.within or f.unless is not None or len(f.after) > 1
+        return None if odd else Sketch("respond_above", roles, v=above)
     if f.unless is not None:
         return None if f.within else Sketch("respond_either", {**roles, "other": f.unless})
     return Sketch("respond_soon" if f.within else "respond", roles, w=f.within.n if f.within else None)

@@ -17,9 +17,24 @@ LONGEST = 60
 """Characters of a quoted name."""
 _QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
 SHORT = 40
-"""Characters; a shorter result of a call says how it went, and little else."""
+"""Characters; a shorter result of a call may say how it went, and nothing else."""
 _ARROW = " -> "
-_FAILED = re.compile(r"(failed|failure|error|denied|refused|not found|invalid)\b", re.IGNORECASE)
+_FAILED = re.compile(
+    r"""[{"' ]*(failed|failure|error|denied|declined|rejected|refused|not found|invalid|timeout|timed out)\b"""
+    r"""(?!["']?\s*:\s*(null|none|false|0\b|""|''))"""
+    r"""|\{.*"(ok|success|succeeded)"\s*:\s*false"""
+    r"""|\{.*"(status|state|result|outcome)"\s*:\s*"(error|failed|failure|denied|declined|rejected|refused)\"""",
+    re.IGNORECASE | re.DOTALL,
+)
+_FINE = re.compile(
+    r"""\W*((ok|status|success|result|succeeded)\W+)?(done|ok|success|true|succeeded|completed)\W*""", re.IGNORECASE
+)
+"""A result that says no more than that the call went well."""
+_AMOUNT = re.compile(
+    r"""\b\w*(?:amount|total|sum|price|value|qty|quantity|limit|credit)\w*["']?\s*[=:]\s*["']?(?P<n>[^\s,"')}]+)""",
+    re.IGNORECASE,
+)
+"""An argument that is a number by its name."""
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _VALUES = {
@@ -47,7 +62,7 @@ class Step:
     """A step, taken apart."""
 
     text: str
-    """What the reader sees: all but the result of a web action, and results that say little."""
+    """What the reader sees: all but the result of a web action, and one that says only how it went."""
     done: str
     """What was done or said, without the result."""
     quoted: tuple[str, ...]
@@ -55,7 +70,7 @@ class Step:
     value: str
     """What counts as one value where different values are counted: the value, else the name, else what was done."""
     number: float | None
-    """The last number that was entered or passed."""
+    """The number that was entered or passed: of an argument that is called an amount or the like, else the last."""
     ok: bool
     gives: tuple[str, ...]
     """What the result shows that can be followed: the words of each value in it (core/values.py)."""
@@ -76,13 +91,21 @@ def read_step(text: str) -> Step:
         value = call[2] if call else done
         named = (call[1].strip(), *_NUMERAL.findall(value)) if call else ()
         quoted = tuple(q.casefold() for q in (*named, *quotes(done)))
-    shown = done if action is not None or len(result) < SHORT else text
-    found = numbers_of(value)
     # in a web action a number within other words is no amount
-    entered = values.number(value) if action is not None else found[-1] if found else None
-    ok = not (result and _FAILED.match(result.lstrip("{\"' ")))
+    entered = values.number(value) if action is not None else _passed(value)
+    ok = not (result and _FAILED.match(result))
+    little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
+    shown = done if action is not None or little else text
     gives = tuple(_shown(result)) if ok and result else ()
     return Step(shown, done, quoted, value.casefold(), entered, ok, gives)
+
+
+def _passed(arguments: str) -> float | None:
+    for m in _AMOUNT.finditer(arguments):
+        if (found := numbers_of(m["n"])) and found[0] is not None:
+            return found[0]
+    every = numbers_of(arguments)
+    return every[-1] if every else None
 
 
 def quotes(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from evalkit.core.errors import UsageError
 from evalkit.core.types import Model
 from evalkit.guardrails import calibrated, linear
 from evalkit.guardrails.dataset import Row, fingerprint
+from evalkit.guardrails.parallel import Team, team
 from evalkit.guardrails.trained import RECORD, Guardrail, Recipe, Record
 
 CHECKPOINT = "checkpoint.pt"
@@ -43,6 +44,8 @@ class Plan(Model):
     """Pairs of the generator that are asked for."""
     alone: int = Field(default=2, ge=0)
     """How often each policy comes again in other words, without steps."""
+    scenes: int = Field(default=0, ge=0)
+    """How often each scene of the folder `scenes/` comes, with other steps and numbers each time."""
     base: str = "minilm"
     layers: int = Field(default=6, ge=1)
     frozen: int = Field(default=3, ge=0)
@@ -68,6 +71,8 @@ class Plan(Model):
     """q of the generalised cross-entropy on rows that have a label alone; 0: plain cross-entropy."""
     hidden: float = Field(default=0.15, ge=0, lt=1)
     """Share of the words between the roles that is masked, in half of the policies."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that train together, a thread each; the groups of a step are shared out among them."""
     linear_rows: int = Field(default=15_000, ge=100)
     patience: int = Field(default=2, ge=1)
     """Looks at the dev rows without gain before it stops."""
@@ -170,6 +175,15 @@ def batches(rows: Sequence[Row], size: int, order: random.Random) -> list[list[R
     return [[r for name in names[a : a + size] for r in groups[name]] for a in range(0, len(names), size)]
 
 
+def share(batch: Sequence[Row], rank: int, size: int) -> Sequence[Row]:
+    """The rows of every `size`-th group; of all where there are too few."""
+    groups = dict.fromkeys(r.group or r.family for r in batch)
+    if size == 1 or len(groups) < size:
+        return batch
+    mine = set(list(groups)[rank::size])
+    return [r for r in batch if (r.group or r.family) in mine]
+
+
 def at_work(plan: Plan, files: Sequence[str], out: Path, rows: Sequence[Row]) -> list[float]:
     """What the written model says of rows before calibration, names included: as it will be asked."""
     hashes = {name: content.hash_files([out / name]) for name in files}
@@ -180,22 +194,47 @@ def at_work(plan: Plan, files: Sequence[str], out: Path, rows: Sequence[Row]) ->
 
 def _encoder(fitted: Sequence[Row], stop: Sequence[Row], plan: Plan, base: Path, out: Path,
              observe: Observer) -> dict[str, Any]:  # fmt: skip
-    from evalkit.guardrails import export, network
-    from evalkit.guardrails.trainee import Trainee
+    from evalkit.guardrails import export
 
-    torch = network.torch_module()
-    torch.manual_seed(plan.seed)
-    torch.set_flush_denormal(True)  # the last digits of tiny numbers cost a third of the time
-    trainee = Trainee(base, layers=plan.layers, frozen=plan.frozen, dropout=plan.dropout, pairs=plan.pairs,
-                      smoothing=plan.smoothing, forgiving=plan.forgiving, hidden=plan.hidden)  # fmt: skip
-    loop = _Loop(trainee, plan, out / CHECKPOINT, fingerprint(fitted))
-    loop.run(fitted, random.Random(plan.seed).sample(list(stop), min(QUICK, len(stop))), observe)
+    quick = random.Random(plan.seed).sample(list(stop), min(QUICK, len(stop)))
+    job = _Job(list(fitted), quick, plan, base, out)
+    with team(plan.workers, _work, job) as together:
+        loop = _fit(job, together, observe)
+    trainee = loop.trainee
     trainee.train(False)
     right = sum((float(curve[-1]) >= 0.5) == row.label for row, curve, _ in trainee.scores(stop[: 2 * QUICK]))
     export.export(trainee.body.float(), trainee.understand, trainee.match, trainee.size, out)
     shutil.copyfile(base / "tokenizer.json", out / "tokenizer.json")
     looked = min(len(stop), 2 * QUICK)
     return {"network_rows": looked, "network_accuracy": round(right / max(1, looked), 4), "steps": loop.step}
+
+
+@dataclass(frozen=True)
+class _Job:
+    fitted: list[Row]
+    quick: list[Row]
+    plan: Plan
+    base: Path
+    out: Path
+
+
+def _work(job: _Job, together: Team) -> None:
+    _fit(job, together, lambda _: None)
+
+
+def _fit(job: _Job, together: Team, observe: Observer) -> "_Loop":
+    from evalkit.guardrails import network
+    from evalkit.guardrails.trainee import Trainee
+
+    plan, torch = job.plan, network.torch_module()
+    torch.manual_seed(plan.seed)
+    torch.set_flush_denormal(True)  # the last digits of tiny numbers cost a third of the time
+    trainee = Trainee(job.base, layers=plan.layers, frozen=plan.frozen, dropout=plan.dropout,
+                      pairs=plan.pairs // together.size, smoothing=plan.smoothing, forgiving=plan.forgiving,
+                      hidden=plan.hidden)  # fmt: skip
+    loop = _Loop(trainee, plan, job.out / CHECKPOINT, fingerprint(job.fitted), together)
+    loop.run(job.fitted, job.quick, observe)
+    return loop
 
 
 def paced(step: int, steps: int, plan: Plan) -> tuple[float, float]:
@@ -212,11 +251,11 @@ def paced(step: int, steps: int, plan: Plan) -> tuple[float, float]:
 class _Loop:
     """Steps, looks, checkpoints."""
 
-    def __init__(self, trainee: Any, plan: Plan, checkpoint: Path, data: str) -> None:
+    def __init__(self, trainee: Any, plan: Plan, checkpoint: Path, data: str, together: Team) -> None:
         from evalkit.guardrails.network import torch_module
 
         self.torch = torch_module()
-        self.trainee, self.plan, self.checkpoint = trainee, plan, checkpoint
+        self.trainee, self.plan, self.checkpoint, self.together = trainee, plan, checkpoint, together
         self.told = f"{data} {plan.model_dump_json()}"
         body, heads = trainee.parameters()
         self.parameters = [*body, *heads]
@@ -236,13 +275,14 @@ class _Loop:
         begun, started, seen = self.step, time.monotonic(), 0
         self.trainee.train(True)
         for batch in planned[self.step :]:
-            self._one(batch, len(planned), random.Random(f"{plan.seed} {self.step}"))
+            mine = share(batch, self.together.rank, self.together.size)
+            self._one(mine, len(planned), random.Random(f"{plan.seed} {self.step} {self.together.rank or ''}"))
             seen += len(batch)
             spent = max(1e-9, time.monotonic() - started)
             dev = self._look(stop) if self.step % looks == 0 and stop else None
             left = (len(planned) - self.step) * spent / (self.step - begun)
             observe(Step(self.step, len(planned), self.running, seen / spent, left, dev))
-            if self.step % EVERY == 0:
+            if self.step % EVERY == 0 and self.together.rank == 0:
                 self._save()
             if self.waited >= plan.patience:
                 break
@@ -250,7 +290,8 @@ class _Loop:
 
     def _one(self, batch: Sequence[Row], steps: int, rng: random.Random) -> None:
         plan, torch = self.plan, self.torch
-        torch.manual_seed(hash((plan.seed, self.step)) & 0x7FFFFFFF)  # so that a resumed run draws the same dropout
+        # so that a resumed run draws the same dropout
+        torch.manual_seed(hash((plan.seed, self.step, self.together.rank)) & 0x7FFFFFFF)
         self.step += 1
         part, pace = paced(self.step, steps, plan)
         for group, rate in zip(self.optimizer.param_groups, (plan.learning_rate, plan.head_learning_rate), strict=True):
@@ -258,6 +299,7 @@ class _Loop:
         losses = self.trainee.losses(batch, rng)
         loss: Any = sum(losses.values())
         loss.backward()
+        self.together.average(self.parameters)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -278,10 +320,13 @@ class _Loop:
             p.data.copy_(total / self.count)
 
     def _look(self, rows: Sequence[Row]) -> float:
-        self.trainee.train(False)
-        found = [(float(curve[-1]) >= 0.5) == row.label for row, curve, _ in self.trainee.scores(rows)]
-        self.trainee.train(True)
-        accuracy: float = sum(found) / len(found)
+        accuracy = 0.0
+        if self.together.rank == 0:
+            self.trainee.train(False)
+            found = [(float(curve[-1]) >= 0.5) == row.label for row, curve, _ in self.trainee.scores(rows)]
+            self.trainee.train(True)
+            accuracy = sum(found) / len(found)
+        accuracy = self.together.agree(accuracy)
         self.waited = 0 if accuracy > self.best else self.waited + 1
         self.best = max(self.best, accuracy)
         return accuracy
