@@ -76,6 +76,9 @@ def guardrail(
     recipe: Annotated[str, typer.Option(help="A recipe under guardrails/ by its name, or a file.")] = "small",
     suite: Annotated[str | None, typer.Option(help="Train on generated pairs of this suite: policyguard.")] = None,
     data: Annotated[list[Path] | None, typer.Option(help="Scenario file with labels. May be repeated.")] = None,
+    scenes: Annotated[
+        list[Path] | None, typer.Option(help="Scenes of yours, a file or a folder (docs/scenes.md). May be repeated.")
+    ] = None,
     from_: Annotated[
         list[Path] | None,
         typer.Option("--from", help="A run: samples whose judges agree, or that an audit decided. May be repeated."),
@@ -116,8 +119,8 @@ def guardrail(
     named = [_named(text) for text in source or ()]
     with bar("fetching the base model") as progress:
         card = guardtraining.train_guardrail(
-            recipe, out, suite=suite, data=data or (), runs=from_ or (), sources=named, rows=rows, epochs=epochs,
-            seed=seed, drop=drop_domain or (), observe=observe, say=say, progress=progress,
+            recipe, out, suite=suite, data=data or (), runs=from_ or (), sources=named, scenes=scenes or (), rows=rows,
+            epochs=epochs, seed=seed, drop=drop_domain or (), observe=observe, say=say, progress=progress,
         )  # fmt: skip
     if json_:
         typer.echo(orjson.dumps(card).decode())

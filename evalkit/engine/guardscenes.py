@@ -106,15 +106,17 @@ class _Numbers:
     told: dict[str, str] = field(default_factory=dict)
 
 
-def load_scenes(folder: Path) -> dict[str, tuple[Scene, ...]]:
-    """File name to its scenes; `ContentError` names the file and the scene of what cannot be used."""
-    found = {}
-    for path in sorted(folder.glob("*.yaml")):
+def load_scenes(*places: Path) -> dict[str, tuple[Scene, ...]]:
+    """File name to its scenes, of files and of the YAML files of folders; `ContentError` names the file and the scene
+    of what cannot be used.
+    """
+    found: dict[str, tuple[Scene, ...]] = {}
+    for path in (p for place in places for p in (sorted(place.glob("*.yaml")) if place.is_dir() else [place])):
         scenes = content.load_yaml(path, File).scenes
         for k, scene in enumerate(scenes):
             if wrong := next(faults(scene), None):
                 raise ContentError(f"{path}: scene {k + 1} ({scene.program}, {scene.about}): {wrong}")
-        found[path.stem] = scenes
+        found[path.stem if path.stem not in found else str(path)] = scenes
     return found
 
 
@@ -215,7 +217,7 @@ def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alon
     pair = _pair(scene, numbers, rng)
     said = list(scene.say)
     rng.shuffle(said)
-    known = {"program": scene.program, "family": name, "group": name, "part": part, "domain": "scenes"}
+    known = {"program": scene.program, "family": name, "group": name, "part": part}
     known |= {k: getattr(numbers, k) for k in ("n", "w", "v") if getattr(scene, k) is not None}
     for k, words in enumerate(said[: wordings + alone]):
         policy, spans = worded(words, numbers)
@@ -230,7 +232,7 @@ def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alon
 
 
 def scene_rows(
-    found: dict[str, Sequence[Scene]], seed: int, times: int, wordings: int = 2, alone: int = 2
+    found: dict[str, Sequence[Scene]], seed: int, times: int, wordings: int = 2, alone: int = 1
 ) -> Iterator[Row]:
     """Each scene `times` times, with other steps and numbers each time; one of KEPT_APART is the dev part's, once."""
     for file, scenes in found.items():
@@ -240,7 +242,8 @@ def scene_rows(
                 name = f"scene/{file}/{k}"
                 rng = Random(f"guardrail scenes {seed} {name} {turn}")
                 for row in rows_of(scene, name, part, rng, wordings, alone if part == "train" else 0):
-                    yield row.model_copy(update={"id": f"{row.id}/{turn}", "group": f"{name}/{turn}"})
+                    names = {"id": f"{row.id}/{turn}", "group": f"{name}/{turn}", "domain": f"scenes/{file}"}
+                    yield row.model_copy(update=names)
 
 
 def _drawn(scene: Scene, rng: Random) -> _Numbers:
@@ -306,7 +309,8 @@ def _trajectory(scene: Scene, numbers: _Numbers, rng: Random) -> list[_Told]:
     while len(steps) < LENGTHS[0]:
         steps.insert(rng.randint(0, len(steps)), _Told(rng.choice(scene.rest or scene.near)))
     secrets = [rng.choice(scene.secrets)] if scene.secrets else []
-    return [_filled(scene, _failing(s, rng) if rng.random() < 0.07 else s, numbers, secrets, rng) for s in steps]
+    fails = {"failures": 0.7, "forbid_try": 0.3}.get(scene.program, 0.07)
+    return [_filled(scene, _failing(s, rng) if rng.random() < fails else s, numbers, secrets, rng) for s in steps]
 
 
 def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Random) -> list[_Told]:

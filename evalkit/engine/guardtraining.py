@@ -31,6 +31,8 @@ DEV = 0.1
 """Share of the policies of rows without a split that are kept for dev."""
 LEAST = 0.05
 """Weight of the label that is believed least."""
+SCENES = 12
+"""How often each scene of a user comes, where the recipe says nothing."""
 UNSURE = 0.5
 """Weight of a label from a judge that does not say how sure it is."""
 Say = Callable[[str], None]
@@ -38,8 +40,8 @@ Say = Callable[[str], None]
 
 def train_guardrail(
     recipe: str, out: Path, *, suite: str | None = None, data: Sequence[Path] = (), runs: Sequence[Path] = (),
-    sources: Sequence[tuple[str, str]] = (), rows: int | None = None, epochs: int | None = None,
-    seed: int | None = None, drop: Sequence[str] = (), observe: train.Observer = lambda _: None,
+    sources: Sequence[tuple[str, str]] = (), scenes: Sequence[Path] = (), rows: int | None = None,
+    epochs: int | None = None, seed: int | None = None, drop: Sequence[str] = (), observe: train.Observer = lambda _: None,
     say: Say = lambda _: None, progress: models.Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train into `out`; what its training.json holds. `recipe`: a name under guardrails/, or a file."""
@@ -53,13 +55,15 @@ def train_guardrail(
         raise UsageError(f"--suite {suite}: only {SUITE} makes training rows; use --from RUN for verdicts of others")
     found: list[Row] = []
     told: dict[str, Any] = {}
-    for name, some in _sources(path, plan, suite, data, runs, sources):
+    for name, some in _sources(path, plan, suite, data, runs, sources, scenes):
         before = len(found)
         found += some
         told[name] = len(found) - before
         say(f"{told[name]:8,} rows from {name}")
     if not found:
-        raise UsageError("nothing to train on: --suite policyguard, --data FILE, --from RUN or --source NAME=PATH")
+        raise UsageError(
+            "nothing to train on: --suite policyguard, --data FILE, --scenes FILE, --from RUN or --source NAME=PATH"
+        )
     base = models.pull(plan.base, progress) if plan.recipe == "encoder" else None
     return train.train(found, plan, out, base, observe, drop, told).model_dump(mode="json")
 
@@ -77,15 +81,17 @@ def recipe_file(recipe: str) -> Path:
 
 def _sources(
     path: Path, plan: Plan, suite: str | None, data: Sequence[Path], runs: Sequence[Path],
-    sources: Sequence[tuple[str, str]],
+    sources: Sequence[tuple[str, str]], scenes: Sequence[Path],
 ) -> Iterator[tuple[str, Iterable[Row]]]:  # fmt: skip
-    if suite or not (data or runs or sources):
+    if suite or not (data or runs or sources or scenes):
         words = path.with_name("sentences.yaml")
         more = load_sentences(words) if words.is_file() else None
         yield f"{SUITE} (generator, seed {plan.seed})", generated(plan.rows, plan.seed, more, alone=plan.alone)
-    scenes = load_scenes(path.with_name("scenes")) if plan.scenes else {}
-    if scenes:
-        yield "scenes", scene_rows(scenes, plan.seed, plan.scenes, alone=plan.alone)
+        own = path.with_name("scenes")
+        if plan.scenes and own.is_dir():
+            yield "scenes of the recipe", scene_rows(load_scenes(own), plan.seed, plan.scenes)
+    for place in scenes:
+        yield f"scenes of {place}", scene_rows(load_scenes(place), plan.seed, plan.scenes or SCENES)
     for file in data:
         scenarios = content.read_jsonl(file, Scenario)
         yield str(file), _placed(row for s in scenarios if (row := row_of(s)) is not None and row.part != "test")

@@ -220,12 +220,10 @@ PROGRAMS: dict[str, Program] = {
     "require_soon": lambda f: _require(f.done("need"), f.w),
     "require_either": lambda f: _require(f.done("need") | f.done("other"), FAR),
     "precede": lambda f: _precede(f, f.done("need"), None, FAR, f.done("target")),
-    "precede_above": lambda f: _precede(f, f.done("need"), None, FAR, f.above("target")),
     "precede_fresh": lambda f: _precede(f, f.done("need"), f.done("reset"), FAR, f.done("target")),
     "precede_soon": lambda f: _precede(f, f.done("need"), None, f.w, f.done("target")),
     "precede_each": _each,
     "respond": lambda f: _respond(f, f.done("trigger"), f.done("need"), FAR),
-    "respond_above": lambda f: _respond(f, f.above("trigger"), f.done("need"), FAR),
     "respond_soon": lambda f: _respond(f, f.done("trigger"), f.done("need"), f.w),
     "respond_either": lambda f: _respond(f, f.done("trigger"), f.done("need") | f.done("other"), FAR),
     "after_forbid": lambda f: _after(f, f.done("trigger"), None, FAR),
@@ -244,6 +242,9 @@ PROGRAMS: dict[str, Program] = {
     "carry_to_either": lambda f: _carry(f, f.done("trigger"), f.done("target") | f.done("other")),
     "carry_from_either": lambda f: _carry(f, f.done("trigger") | f.done("other"), f.done("target")),
     "carry_until": lambda f: _carry(f, f.done("trigger"), f.done("target"), f.done("reset")),
+    # new ones come last: a network knows programs by their places
+    "precede_above": lambda f: _precede(f, f.done("need"), None, FAR, f.above("target")),
+    "respond_above": lambda f: _respond(f, f.above("trigger"), f.done("need"), FAR),
 }
 NAMES = tuple(PROGRAMS)
 USED: dict[str, tuple[str, ...]] = {

@@ -34,8 +34,11 @@ class Understood:
 
 
 def understood(probabilities: Any, numbers: Sequence[tuple[Number, Any]]) -> Understood:
-    """From the probabilities of the programs and, for each number, those of its kinds."""
-    order = sorted(range(len(NAMES)), key=lambda i: -probabilities[i])[:PROGRAMS_RUN]
+    """From the probabilities of the programs and, for each number, those of its kinds.
+
+    A guardrail that was trained before a program was added gives none for it.
+    """
+    order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])[:PROGRAMS_RUN]
     kept = [i for i in order if probabilities[i] >= LEAST] or order[:1]
     n = _number(numbers, (1, 2))
     w = _number(numbers, (3, 4))

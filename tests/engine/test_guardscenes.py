@@ -180,8 +180,16 @@ def test_a_file_that_cannot_be_used_is_named_with_its_scene(tmp_path: Path) -> N
         load_scenes(tmp_path)
 
 
-def test_no_scenes_is_no_error(tmp_path: Path) -> None:
-    assert load_scenes(tmp_path / "none") == {}
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ContentError, match=r"none\.yaml"):
+        load_scenes(tmp_path / "none.yaml")
+
+
+def test_files_of_one_name_are_both_read(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.yaml").write_text(yaml.safe_dump({"scenes": [REFUND]}))
+    assert len(load_scenes(tmp_path / "a", tmp_path / "b" / "mine.yaml")) == 2
 
 
 def test_the_shipped_scenes_are_sound_and_use_every_program() -> None:

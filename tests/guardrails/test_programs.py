@@ -30,6 +30,8 @@ RULES = {
     "precede_fresh": {"require": act("a"), "before": act("b"), "since": act("c")},
     "precede_soon": {"require": act("a"), "before": act("b"), "within": 2},
     "precede_each": {"require": act("a"), "before": act("b"), "each": True},
+    "precede_above": {"require": act("a"), "before": {"do": "type", "target": "b", "value": {">": 3}}},
+    "respond_above": {"require": act("a"), "after": {"do": "type", "target": "b", "value": {">": 3}}},
     "respond": {"require": act("a"), "after": act("b")},
     "respond_soon": {"require": act("a"), "after": act("b"), "within": 2},
     "respond_either": {"require": act("a"), "after": act("b"), "unless": act("c")},
