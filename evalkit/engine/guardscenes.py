@@ -6,7 +6,7 @@ breaks the rule. What breaks it and what keeps it differ in one step: its place,
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -232,7 +232,7 @@ def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alon
 
 
 def scene_rows(
-    found: dict[str, Sequence[Scene]], seed: int, times: int, wordings: int = 2, alone: int = 1
+    found: Mapping[str, Sequence[Scene]], seed: int, times: int, wordings: int = 2, alone: int = 1
 ) -> Iterator[Row]:
     """Each scene `times` times, with other steps and numbers each time; one of KEPT_APART is the dev part's, once."""
     for file, scenes in found.items():

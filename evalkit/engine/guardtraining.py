@@ -41,8 +41,8 @@ Say = Callable[[str], None]
 def train_guardrail(
     recipe: str, out: Path, *, suite: str | None = None, data: Sequence[Path] = (), runs: Sequence[Path] = (),
     sources: Sequence[tuple[str, str]] = (), scenes: Sequence[Path] = (), rows: int | None = None,
-    epochs: int | None = None, seed: int | None = None, drop: Sequence[str] = (), observe: train.Observer = lambda _: None,
-    say: Say = lambda _: None, progress: models.Progress | None = None,
+    epochs: int | None = None, seed: int | None = None, drop: Sequence[str] = (),
+    observe: train.Observer = lambda _: None, say: Say = lambda _: None, progress: models.Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train into `out`; what its training.json holds. `recipe`: a name under guardrails/, or a file."""
     path = recipe_file(recipe)

@@ -1,5 +1,6 @@
 """Scenes: what a person says of a rule's roles becomes trajectories whose labels are right."""
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -199,3 +200,13 @@ def test_the_shipped_scenes_are_sound_and_use_every_program() -> None:
     for k, scene in enumerate(scenes):
         rows = [r for r in rows_of(scene, "s", "train", Random(k), 1, 0) if r.steps]
         assert {r.label for r in rows} == {True, False}, (scene.program, scene.about)
+
+
+def test_the_page_on_scenes_has_an_example_that_works_and_names_every_program() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "scenes.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    for data in yaml.safe_load(example)["scenes"]:
+        scene = Scene.model_validate(data)
+        assert not list(faults(scene))
+        assert {r.label for r in rows_of(scene, "s", "train", Random(1), 1, 0)} == {True, False}
+    assert set(NAMES) <= set(re.findall(r"`(\w+)`", text))
