@@ -1,7 +1,7 @@
 """`evalkit guard`: try a guard before it is trusted. Parses, calls, prints."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from evalkit.cli.serve import (
 )
 from evalkit.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from evalkit.guardrails.explain import Explained
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
 
 
@@ -27,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
     guard_app = typer.Typer(help="Try a guard before it is trusted.")
     guard_app.command("selftest")(selftest)
     guard_app.command("check")(check)
+    guard_app.command("explain")(explain)
+    guard_app.command("scenes")(scenes)
     precedents.add_to(guard_app)
     app.add_typer(guard_app, name="guard", no_args_is_help=True)
 
@@ -114,3 +119,90 @@ def check(
     if json_:
         print_json([{k: v for k, v in row.items() if k not in ("time", "request")} for row in rows])
     raise typer.Exit(GATE if any(row["action"] not in ("allow", "warn") for row in rows) else 0)
+
+
+def explain(
+    policies: Policies,
+    guardrail: Guardrail = "small",
+    sure: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability from which a policy counts as understood.")
+    ] = 0.8,
+    json_: Json = False,
+) -> None:
+    """Say what decides about each policy, and how the guardrail has understood it; exit 1 where it is not sure.
+
+    Example: evalkit guard explain --policies policies.yaml
+    """
+    from evalkit.cli import GATE, print_json
+    from evalkit.guardrails.explain import explained
+
+    found = explained(guard_of(guardrail, policies_of(policies)))
+    unsure = [e for e in found if not e.understood(sure)]
+    if json_:
+        print_json([_as_json(e, sure) for e in found])
+        raise typer.Exit(GATE if unsure else 0)
+    for e in found:
+        typer.echo(f"{e.policy.id}: {_BY[e.by]}" + ("" if e.understood(sure) else "  NOT SURE"))
+        for reading in e.readings:
+            typer.echo(f"    {reading.sure:4.0%}  {reading.says}")
+            for _, share, says in reading.others:
+                typer.echo(f"    {share:4.0%}  or: {says}")
+    if unsure:
+        typer.echo(
+            f"{len(unsure)} of {len(found)} not surely understood: put it in other words, one rule a line; or write a "
+            "formal rule (docs/rules.md) or scenes (docs/scenes.md), or give precedents"
+        )
+    raise typer.Exit(GATE if unsure else 0)
+
+
+_BY = {
+    "rule": "its formal rule decides, exactly",
+    "disclosure": "the disclosure guard decides",
+    "model": "read by the model as",
+    "unread": "a scorer decides that does not say how it reads",
+}
+
+
+def _as_json(e: "Explained", sure: float) -> dict[str, object]:
+    return {
+        "id": e.policy.id, "policy": e.policy.words, "decides": e.by, "understood": e.understood(sure),
+        "readings": [
+            {
+                "policy": r.policy, "program": r.program, "probability": round(r.sure, 4), "says": r.says,
+                "roles": r.roles, "missing": list(r.missing),
+                "others": [{"program": n, "probability": round(p, 4), "says": s} for n, p, s in r.others],
+            }
+            for r in e.readings
+        ],
+    }  # fmt: skip
+
+
+def scenes(
+    places: Annotated[list[Path], typer.Argument(help="Files of scenes, or folders of them (docs/scenes.md).")],
+    show: Annotated[int, typer.Option(min=0, help="So many scenes are shown with a trajectory of either kind.")] = 1,
+) -> None:
+    """Check scenes before a guardrail is trained on them, and show what is made of them; exit 1 where one is wrong.
+
+    Example: evalkit guard scenes my-scenes.yaml --show 3
+    """
+    from evalkit.cli import GATE
+    from evalkit.engine.guardscenes import load_scenes
+    from evalkit.engine.guardstaging import every_fault, example
+
+    wrong = list(every_fault(*places))
+    for line in wrong:
+        typer.echo(line)
+    if wrong:
+        typer.echo(f"{len(wrong)} wrong")
+        raise typer.Exit(GATE)
+    found = load_scenes(*places)
+    every = [scene for some in found.values() for scene in some]
+    for k, scene in enumerate(every[:show]):
+        for row in example(scene, k):
+            typer.echo(row.policy if row.label else "")
+            typer.echo("  breaks it:" if row.label else "  keeps it:")
+            for i, step in enumerate(row.steps):
+                plays = ", ".join(role for role, where in row.roles.items() if i in where)
+                typer.echo(f"    {plays:8} {step}")
+    programs = {scene.program for scene in every}
+    typer.echo(f"{len(every)} scenes in {len(found)} files, {len(programs)} programs: {', '.join(sorted(programs))}")

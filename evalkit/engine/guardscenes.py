@@ -1,15 +1,12 @@
 """Scenes: a rule in several wordings and steps of a real system that play its roles, as rows to train on.
 
-`guardrails/<name>/scenes/*.yaml`; docs/scenes.md says how they are written. A person says who plays which role; from
-that any number of trajectories is put together, and the program (guardrails/programs.py) tells of each whether it
-breaks the rule. What breaks it and what keeps it differ in one step: its place, its number, its success, its object.
+`guardrails/<name>/scenes/*.yaml`; docs/scenes.md says how they are written. Reads and checks them; trajectories are put
+together in guardstaging.py.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -17,25 +14,11 @@ from pydantic import Field, model_validator
 from evalkit import content
 from evalkit.core.errors import ContentError
 from evalkit.core.types import Model
-from evalkit.guardrails import programs
-from evalkit.guardrails.dataset import Row, Span
-from evalkit.guardrails.programs import COUNTED, FAR, NAMES, ROLES, SPANNED, USED, VALUED, Facts
-from evalkit.guardrails.texts import carried, read_step
+from evalkit.guardrails.programs import COUNTED, NAMES, ROLES, SPANNED, USED, VALUED
+from evalkit.guardrails.texts import read_step
 
-KEPT_APART = 12
-"""Of so many scenes of a file one is the dev part's."""
-FAILURES = (
-    "failed", "error: timeout", "error: 409 conflict", '{"error": "not permitted"}', '{"ok": false}', "error: 500",
-    "error: not found", '{"status": "failed"}',
-)  # fmt: skip
-LENGTHS = (3, 14)
-TRIES = 60
-"""Draws after which no trajectory of the wanted kind is looked for any more."""
-_MARK = re.compile(r"\[(\w+):\s*([^\[\]]*)\]")
-_PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
-_TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_SAID = ("User: ", "Assistant: ")
+MARK = re.compile(r"\[(\w+):\s*([^\[\]]*)\]")
+PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 
 
 class Scene(Model):
@@ -88,36 +71,28 @@ class File(Model):
     scenes: tuple[Scene, ...] = Field(min_length=1)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """A step and the roles it plays."""
-
-    text: str
-    roles: frozenset[str] = frozenset()
-
-
-@dataclass
-class _Numbers:
-    """What the numbers of a rule are this time."""
-
-    n: int = 1
-    w: int = FAR
-    v: float = 0.0
-    told: dict[str, str] = field(default_factory=dict)
-
-
 def load_scenes(*places: Path) -> dict[str, tuple[Scene, ...]]:
     """File name to its scenes, of files and of the YAML files of folders; `ContentError` names the file and the scene
     of what cannot be used.
     """
     found: dict[str, tuple[Scene, ...]] = {}
-    for path in (p for place in places for p in (sorted(place.glob("*.yaml")) if place.is_dir() else [place])):
-        scenes = content.load_yaml(path, File).scenes
+    for path, scenes in files(places):
         for k, scene in enumerate(scenes):
             if wrong := next(faults(scene), None):
-                raise ContentError(f"{path}: scene {k + 1} ({scene.program}, {scene.about}): {wrong}")
+                raise ContentError(placed(path, k, scene, wrong))
         found[path.stem if path.stem not in found else str(path)] = scenes
     return found
+
+
+def files(places: Sequence[Path]) -> Iterator[tuple[Path, tuple[Scene, ...]]]:
+    """Each file with its scenes, as they are."""
+    for path in (p for place in places for p in (sorted(place.glob("*.yaml")) if place.is_dir() else [place])):
+        yield path, content.load_yaml(path, File).scenes
+
+
+def placed(path: Path, k: int, scene: Scene, wrong: str) -> str:
+    """What is wrong, with its place."""
+    return f"{path}: scene {k + 1} ({scene.program}{', ' * bool(scene.about)}{scene.about}): {wrong}"
 
 
 def faults(scene: Scene) -> Iterator[str]:
@@ -154,7 +129,7 @@ def _unfilled(scene: Scene) -> Iterator[str]:
     if scene.program.startswith("carry"):
         yield from _untold(scene)
     for text in (*counted, *scene.near, *scene.rest):
-        for m in _PLACE.finditer(text):
+        for m in PLACE.finditer(text):
             if m[1] not in ("amount", "value", "secret", "text") or m[2]:
                 yield f"{text!r}: nothing fills {m[0]}"
         if " -> " in text and not read_step(text).ok:
@@ -173,204 +148,16 @@ def _untold(scene: Scene) -> Iterator[str]:
 
 
 def _unclear(words: str, cast: set[str], numbers: set[str]) -> Iterator[str]:
-    marked = {m[1] for m in _MARK.finditer(words)}
+    marked = {m[1] for m in MARK.finditer(words)}
     if marked != cast:
         yield f"{words!r}: marks {sorted(marked)} where the program's roles are {sorted(cast)}"
-    bare = _MARK.sub(lambda m: m[2], words)
+    bare = MARK.sub(lambda m: m[2], words)
     if "[" in bare or "]" in bare:
         yield f"{words!r}: a bracket that is not [role: words]"
-    places = list(_PLACE.finditer(bare))
+    places = list(PLACE.finditer(bare))
     kinds = {"n": {"", "times", "nth", "next"}, "w": {"", "next"}, "v": {""}}
     for m in places:
         if (m[2] or "") not in kinds.get(m[1], set()):
             yield f"{words!r}: nothing fills {m[0]}"
     if {m[1] for m in places} != numbers:
         yield f"{words!r}: the numbers {sorted(numbers)} have to be in it, and no others"
-
-
-def worded(words: str, numbers: _Numbers) -> tuple[str, tuple[Span, ...]]:
-    """A wording as plain text, and where its roles and numbers stand."""
-    text = ""
-    spans: list[Span] = []
-    open_: tuple[str, int] | None = None
-    for token in re.split(r"(\[\w+:\s*|\]|\{[\w.]+\})", words):
-        if token.startswith("["):
-            open_ = (token[1:].rstrip(": \t"), len(text))
-        elif token == "]" and open_ is not None:
-            spans.append(Span(open_[1], len(text), open_[0]))
-            open_ = None
-        elif token.startswith("{"):
-            name, _, form = token[1:-1].partition(".")
-            told = numbers.told[token[1:-1]]
-            spans.append(Span(len(text), len(text) + len(told), f"{name}-1" if form in ("nth", "next") else name))
-            text += told
-        else:
-            text += token
-    return text[:1].upper() + text[1:], tuple(spans)
-
-
-def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alone: int) -> Iterator[Row]:
-    """One block: a trajectory that breaks the rule and one that keeps it, under `wordings` wordings; and the rule
-    `alone` times more without steps. `rng` decides all that is drawn.
-    """
-    numbers = _drawn(scene, rng)
-    pair = _pair(scene, numbers, rng)
-    said = list(scene.say)
-    rng.shuffle(said)
-    known = {"program": scene.program, "family": name, "group": name, "part": part}
-    known |= {k: getattr(numbers, k) for k in ("n", "w", "v") if getattr(scene, k) is not None}
-    for k, words in enumerate(said[: wordings + alone]):
-        policy, spans = worded(words, numbers)
-        if k >= wordings:
-            yield Row(id=f"{name}/words-{k}", policy=policy, steps=(), label=False, spans=spans, **known)
-            continue
-        for label, steps in pair:
-            texts = tuple(s.text for s in steps)
-            roles = {r: tuple(i for i, s in enumerate(steps) if r in s.roles) for r in scene.cast}
-            row_id = f"{name}/{k}-{int(label)}"
-            yield Row(id=row_id, policy=policy, steps=texts, label=label, spans=spans, roles=roles, **known)
-
-
-def scene_rows(
-    found: Mapping[str, Sequence[Scene]], seed: int, times: int, wordings: int = 2, alone: int = 1
-) -> Iterator[Row]:
-    """Each scene `times` times, with other steps and numbers each time; one of KEPT_APART is the dev part's, once."""
-    for file, scenes in found.items():
-        for k, scene in enumerate(scenes):
-            part = "dev" if k % KEPT_APART == KEPT_APART - 1 else "train"
-            for turn in range(times if part == "train" else 1):
-                name = f"scene/{file}/{k}"
-                rng = Random(f"guardrail scenes {seed} {name} {turn}")
-                for row in rows_of(scene, name, part, rng, wordings, alone if part == "train" else 0):
-                    names = {"id": f"{row.id}/{turn}", "group": f"{name}/{turn}", "domain": f"scenes/{file}"}
-                    yield row.model_copy(update=names)
-
-
-def _drawn(scene: Scene, rng: Random) -> _Numbers:
-    found = _Numbers()
-    if scene.n is not None:
-        found.n = rng.randint(*scene.n)
-        nth = _ORDINALS[found.n] if found.n < len(_ORDINALS) else f"{found.n + 1}th"
-        found.told |= {"n": str(found.n), "n.times": _TIMES.get(found.n, f"{found.n} times")}
-        found.told |= {"n.nth": nth, "n.next": str(found.n + 1)}
-    if scene.w is not None:
-        found.w = rng.randint(*scene.w)
-        found.told |= {"w": str(found.w), "w.next": str(found.w + 1)}
-    if scene.v is not None:
-        low, high = scene.v
-        unit = 50 if high > 400 else 5 if high > 40 else 1
-        found.v = max(low, round(rng.uniform(low, high) / unit) * unit)
-        whole = found.v == int(found.v)
-        found.told["v"] = (f"{int(found.v):,}" if rng.random() < 0.5 else str(int(found.v))) if whole else str(found.v)
-    return found
-
-
-def broken(scene: Scene, steps: Sequence[_Told], numbers: _Numbers) -> bool:
-    """Whether the program says that these steps break the rule."""
-    import numpy as np
-
-    read = [read_step(s.text) for s in steps]
-    roles = {r: np.array([[r in s.roles for s in steps]], bool) for r in ROLES}
-    facts = Facts(roles, np.array([s.ok for s in read], bool), [s.value for s in read], [s.number for s in read],
-                  carried(read), numbers.n, numbers.w, numbers.v)  # fmt: skip
-    return bool(programs.broken(scene.program, facts)[0, -1])
-
-
-def _pair(scene: Scene, numbers: _Numbers, rng: Random) -> list[tuple[bool, list[_Told]]]:
-    """One trajectory of each label, near each other where a single change of one step leads from one to the other."""
-    for _ in range(TRIES):
-        steps = _trajectory(scene, numbers, rng)
-        label = broken(scene, steps, numbers)
-        for _ in range(12):
-            changed = _changed(scene, steps, numbers, rng)
-            if broken(scene, changed, numbers) != label:
-                return [(label, steps), (not label, changed)]
-    return []
-
-
-def _trajectory(scene: Scene, numbers: _Numbers, rng: Random) -> list[_Told]:
-    """Ordinary steps in their order, with near misses and steps of the roles among them."""
-    steps = [_Told(text) for text in scene.rest if rng.random() < 0.7]
-    more = [_Told(text) for text in rng.sample(scene.near, min(len(scene.near), rng.randint(0, 3)))]
-    for role in scene.cast:
-        most = 2
-        if scene.program in COUNTED and role in ("target", "need"):
-            most = numbers.n + 2
-        elif scene.program in ("sum", "precede_each"):
-            most = 3
-        least = 1 if rng.random() < 0.85 else 0
-        usual = scene.plays(role)
-        if rng.random() < 0.7:  # mostly the same tool, as in one session
-            usual = (rng.choice(usual),)
-        more += [_Told(rng.choice(usual), frozenset([role])) for _ in range(rng.randint(least, max(least, most)))]
-    rng.shuffle(more)
-    for step in more[: LENGTHS[1]]:
-        steps.insert(rng.randint(0, len(steps)), step)
-    while len(steps) < LENGTHS[0]:
-        steps.insert(rng.randint(0, len(steps)), _Told(rng.choice(scene.rest or scene.near)))
-    secrets = [rng.choice(scene.secrets)] if scene.secrets else []
-    fails = {"failures": 0.7, "forbid_try": 0.3}.get(scene.program, 0.07)
-    return [_filled(scene, _failing(s, rng) if rng.random() < fails else s, numbers, secrets, rng) for s in steps]
-
-
-def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Random) -> list[_Told]:
-    """The trajectory with one step taken out, moved, put in, made to fail, or put in other words."""
-    found = list(steps)
-    playing = [i for i, s in enumerate(found) if s.roles]
-    how = rng.choice(("out", "move", "in", "fail", "near", "other"))
-    secrets = [s for s in scene.secrets if any(s in t.text for t in steps)]
-    role = rng.choice(scene.cast)
-    if how == "in" or not playing:
-        made = _Told(rng.choice(scene.plays(role)), frozenset([role]))
-        found.insert(rng.randint(0, len(found)), _filled(scene, made, numbers, secrets, rng))
-        return found
-    at = rng.choice(playing)
-    if how == "out" and len(found) > LENGTHS[0]:
-        del found[at]
-    elif how == "fail":
-        found[at] = _failing(found[at], rng)
-    elif how == "near":
-        found[at] = _filled(scene, _Told(rng.choice(scene.near)), numbers, secrets, rng)
-    elif how == "other":
-        one = next(iter(found[at].roles))
-        made = replace(found[at], text=rng.choice(scene.plays(one)))
-        found[at] = _filled(scene, made, numbers, secrets, rng)
-    else:
-        step = found.pop(at)
-        found.insert(rng.randint(0, len(found)), step)
-    return found
-
-
-def _failing(step: _Told, rng: Random) -> _Told:
-    """The step without success; what is said cannot fail."""
-    if step.text.startswith(_SAID):
-        return step
-    done = step.text.partition(" -> ")[0]
-    web = read_step(done).text == done and "(" not in done.partition("'")[0]
-    return replace(step, text=f"{done} -> {'failed' if web else rng.choice(FAILURES)}")
-
-
-def _filled(scene: Scene, step: _Told, numbers: _Numbers, secrets: Sequence[str], rng: Random) -> _Told:
-    """With amounts, values, secrets and texts put in."""
-    text = step.text
-    if "{amount}" in text:
-        text = text.replace("{amount}", _amount(scene, numbers, rng))
-    if "{value}" in text:
-        text = text.replace("{value}", rng.choice(scene.values))
-    secret = secrets[0] if secrets and rng.random() < 0.75 else rng.choice(scene.secrets) if scene.secrets else ""
-    text = text.replace("{secret}", secret)
-    if "{text}" in text:
-        plain = rng.choice(scene.texts or ("see you tomorrow",))
-        leaks = secrets and rng.random() < 0.55
-        told = rng.choice((secret, f"{plain} {secret}", f"{secret} - {plain}")) if leaks else plain
-        text = text.replace("{text}", told)
-    return replace(step, text=text)
-
-
-def _amount(scene: Scene, numbers: _Numbers, rng: Random) -> str:
-    v = numbers.v or 100.0
-    share = rng.choice((rng.uniform(0.2, 1.0), 1.0, rng.uniform(1.02, 2.5)))
-    if scene.program == "sum":
-        share = rng.uniform(0.2, 0.8)
-    found = v * share
-    return f"{found:.2f}" if rng.random() < 0.3 else str(round(found))

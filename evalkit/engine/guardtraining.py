@@ -18,7 +18,8 @@ from evalkit.core.steps import steps_of
 from evalkit.core.types import Policy, Record, Scenario, Verdict
 from evalkit.engine import labels, store
 from evalkit.engine.guardrows import generated, row_of
-from evalkit.engine.guardscenes import load_scenes, scene_rows
+from evalkit.engine.guardscenes import load_scenes
+from evalkit.engine.guardstaging import scene_rows
 from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row

@@ -6,12 +6,15 @@ from random import Random
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import content
+from evalkit.cli import app
 from evalkit.core.errors import ContentError
-from evalkit.engine.guardscenes import KEPT_APART, Scene, faults, load_scenes, rows_of, scene_rows
+from evalkit.engine.guardscenes import Scene, faults, load_scenes
+from evalkit.engine.guardstaging import KEPT_APART, every_fault, rows_of, scene_rows
 from evalkit.guardrails.dataset import Row
 from evalkit.guardrails.programs import NAMES
 
@@ -210,3 +213,37 @@ def test_the_page_on_scenes_has_an_example_that_works_and_names_every_program() 
         assert not list(faults(scene))
         assert {r.label for r in rows_of(scene, "s", "train", Random(1), 1, 0)} == {True, False}
     assert set(NAMES) <= set(re.findall(r"`(\w+)`", text))
+
+
+def test_all_faults_are_told_at_once_and_scenes_of_which_nothing_can_be_made(tmp_path: Path) -> None:
+    silent = {**REFUND, "target": ["User: refund me"], "need": ["User: it is me"], "program": "failures", "n": [1, 1],
+              "say": ["[target: x] {n}"]}  # fmt: skip
+    del silent["need"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"scenes": [REFUND, {**REFUND, "need": [], "n": [1, 2]}, silent]}))
+    found = list(every_fault(tmp_path))
+    assert len(found) == 3
+    assert all(line.startswith(str(file)) for line in found)
+    assert "scene 3 (failures, refunds): no two trajectories" in found[-1]
+
+
+def test_the_command_shows_what_is_made_of_scenes_and_says_what_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"scenes": [REFUND]}))
+    done = CliRunner().invoke(app, ["guard", "scenes", str(file)])
+    assert done.exit_code == 0
+    assert done.output.index("breaks it:") < done.output.index("keeps it:")
+    assert "    need     idv.check" in done.output
+    assert "1 scenes in 1 files, 1 programs: precede" in done.output
+    file.write_text(yaml.safe_dump({"scenes": [{**REFUND, "need": []}]}))
+    done = CliRunner().invoke(app, ["guard", "scenes", str(file)])
+    assert done.exit_code == 1
+    assert "mine.yaml: scene 1 (precede, refunds): no steps play 'need'" in done.output
+
+
+def test_what_measures_shares_no_wording_with_what_trains() -> None:
+    trained = load_scenes(content.find("guardrails", "small", "guardrail.yaml").with_name("scenes"))
+    unseen = load_scenes(Path(__file__).parents[1] / "guardrails" / "unseen_scenes")
+    words = {text for some in trained.values() for scene in some for text in scene.say}
+    assert sum(len(some) for some in unseen.values()) > 200
+    assert not [text for some in unseen.values() for scene in some for text in scene.say if text in words]

@@ -18,6 +18,8 @@ from evalkit.core.curves import Ranked
 from evalkit.core.detection import Confusion, Estimate
 from evalkit.core.examples import Example
 from evalkit.engine.guardrows import generated
+from evalkit.engine.guardscenes import load_scenes
+from evalkit.engine.guardstaging import scene_rows
 from evalkit.guardrails.baselines import BASELINES, Detector
 from evalkit.guardrails.loading import where
 from evalkit.guardrails.trained import Guardrail
@@ -25,6 +27,7 @@ from tests.guardrails.measure_baselines import DATA, heading, labelled, shown
 
 FITTED = 4_000
 """Generated pairs that the baselines are fitted on."""
+SCENES = Path(__file__).with_name("unseen_scenes")
 SHOWN = ("keyword", "length", "tfidf")
 COLUMNS = ("accuracy", "f1", "auroc", "recall_at_5pct_fpr")
 
@@ -40,6 +43,7 @@ def main(name: str, folder: Path, most: int) -> None:
     detectors: dict[str, Detector] = {n: BASELINES[n](pairs) for n in SHOWN}
     sop = [e for e in labelled("sopbench", folder / "sopbench") if e.tags["goal_tried"] == "true"]
     sets = {
+        **{f"scenes of a new writer (ours): {p.stem}": scenes(p.stem) for p in sorted(SCENES.glob("*.yaml"))},
         "policies of two strangers (ours, strangers.jsonl)": strangers(),
         "R-Judge": labelled("rjudge", folder / "rjudge"),
         "ToolEmu": labelled("toolemu", folder / "toolemu_agentspec"),
@@ -56,6 +60,16 @@ def main(name: str, folder: Path, most: int) -> None:
         for n, detector in detectors.items():
             _row(f"baseline:{n}", detector, 0.5, some)
         _row(f"guardrail:{guardrail.name}", guardrail, guardrail.threshold, some)
+
+
+def scenes(trade: str) -> list[Example]:
+    """Rules of a trade with steps of its systems (docs/scenes.md), by a writer of whom nothing was trained on."""
+    found = load_scenes(SCENES / f"{trade}.yaml")
+    return [
+        Example(id=r.id, source="scenes", group=r.family, steps=r.steps, label=r.label, grade="program",
+                policies=[{"id": r.family, "text": r.policy}])  # type: ignore[arg-type]
+        for r in scene_rows(found, 0, 2, wordings=4, alone=0)
+    ]  # fmt: skip
 
 
 def strangers() -> list[Example]:

@@ -50,19 +50,21 @@ def test_training_writes_a_guardrail_that_loads(rows: list[Row], base: Path, tmp
     assert all(0 <= s <= 1 for s in guardrail.scores([(r.policy, r.steps) for r in dev]))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_stopped_training_goes_on_where_it_was_and_ends_the_same(
-    rows: list[Row], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: list[Row], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(train, "EVERY", 5)
-    whole = train.train(rows, PLAN, tmp_path / "whole", base)
+    plan = PLAN.model_copy(update={"workers": workers})
+    whole = train.train(rows, plan, tmp_path / "whole", base)
 
     def stop(step: train.Step) -> None:
         if step.step == 8:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train.train(rows, PLAN, tmp_path / "parts", base, stop)
+        train.train(rows, plan, tmp_path / "parts", base, stop)
     seen: list[int] = []
-    again = train.train(rows, PLAN, tmp_path / "parts", base, lambda step: seen.append(step.step))
+    again = train.train(rows, plan, tmp_path / "parts", base, lambda step: seen.append(step.step))
     assert seen[0] == 6
     assert again.files == whole.files

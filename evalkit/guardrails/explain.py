@@ -1,0 +1,186 @@
+"""How a trained guardrail has understood a policy, in words: to be read before it is trusted with it.
+
+The program it took the policy for, the words it took for each role, the numbers, and how sure it is; other readings
+that are not out of the question. Asks the reader alone (encoder.py); only `players` looks at steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evalkit.guardrails.encoder import ReadPolicy
+from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.names import named, overruled
+from evalkit.guardrails.policyset import GuardPolicy
+from evalkit.guardrails.programs import COUNTED, FAR, ROLES, SPANNED, USED, VALUED
+from evalkit.guardrails.texts import clauses
+from evalkit.guardrails.trained import Guardrail
+
+SURE = 0.8
+"""Probability from which a reading counts as understood."""
+OTHERS = 0.1
+"""Probability from which another reading is named."""
+PLAYS = 0.5
+GAP = 2
+"""Tokens between two parts of a role's words that still are one phrase."""
+SAYS: Mapping[str, str] = {
+    "forbid": "{target} must not happen",
+    "forbid_above": "{target} must not happen with more than {v}",
+    "forbid_try": "{target} must not happen, not even as an attempt that fails",
+    "forbid_early": "{target} must not happen in the first {w} steps",
+    "require": "{need} has to happen",
+    "require_soon": "{need} has to happen within the first {w} steps",
+    "require_either": "{need} or {other} has to happen",
+    "precede": "{target} only after {need}",
+    "precede_fresh": "{target} only after {need}, and again after each {reset}",
+    "precede_soon": "{target} only within {w} steps after {need}",
+    "precede_each": "each {target} needs a {need} of its own before it",
+    "respond": "after {trigger}, {need} has to follow",
+    "respond_soon": "after {trigger}, {need} has to follow within {w} steps",
+    "respond_either": "after {trigger}, {need} or {other} has to follow",
+    "after_forbid": "no {target} after {trigger}",
+    "after_forbid_above": "no {target} after {trigger} with more than {v}",
+    "after_pause": "no {target} in the {w} steps after {trigger}",
+    "after_until": "after {trigger}, no {target} until {need}",
+    "count": "{target} at most {n} times",
+    "rate": "{target} at most {n} times in any {w} steps",
+    "sum": "the amounts of {target} add up to {v} at most",
+    "distinct": "{target} with at most {n} different values",
+    "per": "{target} at most {n} times with one and the same value",
+    "least": "{need} at least {n} times",
+    "failures": "{target} may fail at most {n} times",
+    "between": "{target} at most {n} times without {reset} in between",
+    "carry": "what {trigger} shows must not go into {target}",
+    "carry_to_either": "what {trigger} shows must go neither into {target} nor into {other}",
+    "carry_from_either": "what {trigger} or {other} shows must not go into {target}",
+    "carry_until": "what {trigger} shows must not go into {target} before {reset}",
+    "precede_above": "{target} with more than {v} only after {need}",
+    "respond_above": "after {trigger} with more than {v}, {need} has to follow",
+}
+"""What each program demands, in words."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One policy as it was understood."""
+
+    policy: str
+    program: str
+    sure: float
+    """Probability of the program; calibrated as little as the network's are."""
+    says: str
+    """The program in words, with the policy's own words for each role."""
+    roles: dict[str, str]
+    """Role to the words that were taken for it; empty where none were found."""
+    missing: tuple[str, ...]
+    """Roles without words and numbers that were not found: the program cannot be run as it is meant."""
+    others: tuple[tuple[str, float, str], ...] = ()
+    """Other programs, with their probabilities and in words."""
+
+    def understood(self, least: float = SURE) -> bool:
+        """Whether it is sure enough, and lacks nothing."""
+        return self.sure >= least and not self.missing
+
+
+Decider = Literal["rule", "disclosure", "model", "unread"]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A policy of a guard: what decides about it, and how it was read."""
+
+    policy: GuardPolicy
+    by: Decider
+    """rule: its formal rule; disclosure: the disclosure guard; model: a reader; unread: a scorer that reads nothing."""
+    readings: tuple[Reading, ...] = ()
+    """One for each line of the policy, where a reader decides."""
+
+    def understood(self, least: float = SURE) -> bool:
+        """Whether nothing in it was read unsurely."""
+        return all(r.understood(least) for r in self.readings)
+
+
+def explained(guard: Guard) -> list[Explained]:
+    """All policies of a guard."""
+    return [_explained(guard, policy) for policy in guard.policies.policies]
+
+
+def _explained(guard: Guard, policy: GuardPolicy) -> Explained:
+    if policy.rule is not None:
+        return Explained(policy, "rule")
+    scorer = guard.panel.scorer_of(policy)
+    if scorer is guard.panel.disclosure:
+        return Explained(policy, "disclosure")
+    reader = reader_of(scorer)
+    if reader is None:
+        return Explained(policy, "unread")
+    return Explained(policy, "model", tuple(read(reader, line) for line in clauses(policy.words)))
+
+
+def reader_of(scorer: Any) -> Guardrail | None:
+    """The trained guardrail that a scorer is, or that it asks (precedents over one); None where there is none."""
+    while scorer is not None and not isinstance(scorer, Guardrail):
+        scorer = getattr(scorer, "scorer", None)
+    return scorer if scorer is not None and scorer.record.recipe == "encoder" else None
+
+
+def read(guardrail: Guardrail, policy: str) -> Reading:
+    """One policy, in one line; of a guardrail that reads (recipe `encoder`)."""
+    found = guardrail.encoder.policy(policy)
+    every = [(name, share, *_told(name, found)) for name, share in found.means.programs]
+    program, sure, says, roles, missing = every[0]
+    others = tuple((name, share, words) for name, share, words, _, _ in every[1:] if share >= OTHERS)
+    return Reading(policy, program, sure, says, roles, missing, others)
+
+
+def players(guardrail: Guardrail, policy: str, steps: Sequence[str]) -> list[tuple[str, ...]]:
+    """For each step the roles of the likeliest program that it plays."""
+    if not steps:
+        return []
+    found = guardrail.encoder.policy(policy)
+    played = named(found, steps) if guardrail.record.names else None
+    if played is None:
+        played = guardrail.encoder.played(policy, steps)
+        played = overruled(found, steps, played) if guardrail.record.names else played
+    wanted = USED[found.means.programs[0][0]]
+    return [tuple(role for role in wanted if row[ROLES.index(role)] > PLAYS) for row in played]
+
+
+def phrases(found: ReadPolicy, role: str) -> str:
+    """The words that were taken for a role: the run of tokens that is surest, and what lies beside it."""
+    k = ROLES.index(role) + 1
+    places, marks = found.tokens.places, found.tags[0]
+    runs: list[list[int]] = []
+    for i, (_, stop) in enumerate(places):
+        if not stop or int(marks[i].argmax()) != k:
+            continue
+        if runs and i - runs[-1][-1] <= GAP + 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    if not runs:
+        return ""
+    best = max(runs, key=lambda run: sum(float(marks[i, k]) for i in run))
+    return found.tokens.text[places[best[0]][0] : places[best[-1]][1]].strip(" ,;:.")
+
+
+def _told(program: str, found: ReadPolicy) -> tuple[str, dict[str, str], tuple[str, ...]]:
+    """In words, the roles, and what is missing."""
+    roles = {role: phrases(found, role) for role in USED[program]}
+    missing = [role for role, words in roles.items() if not words]
+    given = {name for name, told in _numbers(found).items() if told}
+    wanted = [("n", program in COUNTED), ("w", program in SPANNED), ("v", program in VALUED)]
+    missing += [name for name, used in wanted if used and name not in given]
+    filled: dict[str, str] = {role: f'"{words}"' if words else f"[{role}?]" for role, words in roles.items()}
+    filled |= {name: told or f"[{name}?]" for name, told in _numbers(found).items()}
+    return SAYS[program].format_map(filled), roles, tuple(missing)
+
+
+def _numbers(found: ReadPolicy) -> dict[str, str]:
+    """The numbers as they were read, empty where there was none."""
+    means = found.means
+    return {
+        "n": str(means.n) if found.tokens.numbers else "",
+        "w": str(means.w) if means.w < FAR else "",
+        "v": f"{means.v:g}" if means.v else "",
+    }

@@ -1,0 +1,99 @@
+"""A guardrail says how it has understood a policy, before it is trusted with it."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+pytest.importorskip("onnxruntime")
+
+from evalkit import guardrails
+from evalkit.cli import app
+from evalkit.guardrails.explain import SAYS, explained, players, read, reader_of
+from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.named import make_guard
+from evalkit.guardrails.policyset import GuardPolicy, PolicySet
+from evalkit.guardrails.precedents import Silent
+from evalkit.guardrails.programs import USED
+
+FIRST = "Never click the button 'Pay' unless you have clicked the button 'Check balance' before."
+
+
+def test_every_program_can_be_said_with_its_roles_and_numbers() -> None:
+    assert set(SAYS) == set(USED)
+    for name, says in SAYS.items():
+        assert all(f"{{{role}}}" in says for role in USED[name]), name
+
+
+def test_a_plain_order_is_read_with_its_roles() -> None:
+    found = read(guardrails.load(), FIRST)
+    assert found.program == "precede"
+    assert "Pay" in found.roles["target"]
+    assert "Check balance" in found.roles["need"]
+    assert found.says.index("Pay") < found.says.index("only after") < found.says.index("Check balance")
+    assert found.missing == ()
+    assert found.understood()
+    assert not found.understood(1.01)
+
+
+def test_a_count_says_its_number() -> None:
+    found = read(guardrails.load(), "Do not click the button 'Pay' more than 3 times.")
+    assert found.program == "count"
+    assert "3 times" in found.says
+
+
+def test_what_says_nothing_about_actions_is_not_understood() -> None:
+    found = read(guardrails.load(), "Blue.")
+    assert not found.understood()
+
+
+def test_who_plays_which_role_is_told_step_by_step() -> None:
+    steps = ["Click button 'Check balance'", "Click button 'Cancel'", "Click button 'Pay'"]
+    assert players(guardrails.load(), FIRST, steps) == [("need",), (), ("target",)]
+    assert players(guardrails.load(), FIRST, []) == []
+
+
+def test_each_policy_is_explained_by_what_decides_about_it() -> None:
+    policies = PolicySet(
+        policies=(
+            GuardPolicy(id="a", text=FIRST),
+            GuardPolicy(id="b", text="x", rule={"forbid": {"call": "pay"}}),
+            GuardPolicy(id="c", text="Do not tell the salary of anybody.", kind="non_disclosure"),
+        )
+    )
+    found = explained(make_guard("small", policies))
+    assert [e.by for e in found] == ["model", "rule", "disclosure"]
+    assert [len(e.readings) for e in found] == [1, 0, 0]
+
+
+def test_a_scorer_that_reads_nothing_is_said() -> None:
+    guard = Guard(PolicySet(policies=(GuardPolicy(id="a", text=FIRST),)), scorer=Silent())
+    assert [e.by for e in explained(guard)] == ["unread"]
+    assert reader_of(None) is None
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    path = tmp_path / "policies.yaml"
+    path.write_text(yaml.safe_dump({"policies": [{"id": "order", "text": FIRST}, {"id": "odd", "text": "Blue."}]}))
+    return path
+
+
+def test_the_command_exits_1_where_it_is_not_sure(policies: Path) -> None:
+    done = CliRunner().invoke(app, ["guard", "explain", "--policies", str(policies)])
+    assert done.exit_code == 1
+    assert "order: read by the model as\n" in done.output
+    assert "odd: read by the model as  NOT SURE" in done.output
+    assert "1 of 2 not surely understood" in done.output
+
+
+def test_the_command_exits_0_where_all_is_understood(policies: Path) -> None:
+    policies.write_text(yaml.safe_dump({"policies": [{"id": "order", "text": FIRST}]}))
+    done = CliRunner().invoke(app, ["guard", "explain", "--policies", str(policies), "--json"])
+    assert done.exit_code == 0
+    (row,) = orjson.loads(done.stdout)
+    assert row["decides"] == "model"
+    assert row["understood"] is True
+    assert row["readings"][0]["program"] == "precede"
