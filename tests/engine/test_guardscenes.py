@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from evalkit import content
 from evalkit.cli import app
