@@ -20,7 +20,11 @@ from evalkit.cli.serve import (
 from evalkit.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.core.types import Message
     from evalkit.guardrails.explain import Explained
+    from evalkit.guardrails.guard import Guard
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")]
 
@@ -83,31 +87,36 @@ def selftest(
 
 
 def check(
-    dialogue: Annotated[Path, typer.Argument(help="A JSON file: a list of chat-completions messages.")],
+    dialogue: Annotated[
+        Path, typer.Argument(help="A JSON file: a list of chat-completions messages, or a request that has them.")
+    ],
     policies: Policies,
     guardrail: Guardrail = "rules",
     judge_model: JudgeModel = None,
     judge_base_url: JudgeBaseUrl = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Also how each policy was understood, and which step plays which part in it.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Say what a guard would do with each message of a dialogue; exit 1 where it would not let one go on as it is.
 
     Example: evalkit guard check dialogue.json --policies policies.yaml
     """
-    from pydantic import TypeAdapter, ValidationError
-
     from evalkit import content
     from evalkit.cli import GATE, print_json
-    from evalkit.core.types import Message
+    from evalkit.guardrails.chat import messages_of
     from evalkit.guardrails.decisionlog import entry
 
-    try:
-        messages = TypeAdapter(list[Message]).validate_python(content.load_json(dialogue))
-    except ValidationError as e:
-        first = e.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{dialogue}: {where}: {first['msg']}") from e
-    session = guard_of(guardrail, policies_of(policies), judge_model, judge_base_url).start()
+    found = content.load_json(dialogue)
+    rows_ = found.get("messages") if isinstance(found, dict) else found
+    if not isinstance(rows_, list):
+        raise UsageError(f"{dialogue}: a list of chat-completions messages, or a request with `messages`, was expected")
+    messages = messages_of(rows_, str(dialogue))
+    if why and json_:
+        raise UsageError("--why is for reading, --json for programs: choose one")
+    guard = guard_of(guardrail, policies_of(policies), judge_model, judge_base_url)
+    session = guard.start()
     rows = []
     for message in messages:
         ruling = session.check(message)
@@ -118,7 +127,25 @@ def check(
             typer.echo(f"{len(rows) - 1:3} {message.role:9} {d.action:6} {(d.latency_s or 0) * 1000:8.2f} ms{note}")
     if json_:
         print_json([{k: v for k, v in row.items() if k not in ("time", "request")} for row in rows])
+    if why:
+        _show_why(guard, messages)
     raise typer.Exit(GATE if any(row["action"] not in ("allow", "warn") for row in rows) else 0)
+
+
+def _show_why(guard: "Guard", messages: "Sequence[Message]") -> None:
+    """Each policy that the model reads, over the steps of the dialogue."""
+    from evalkit.core.steps import steps_of
+    from evalkit.guardrails.explain import explained, players, reader_of
+
+    steps = steps_of(messages)
+    for e in explained(guard):
+        typer.echo(f"\n{e.policy.id}: {_BY[e.by]}")
+        reader = reader_of(guard.panel.scorer_of(e.policy))
+        for reading in e.readings:
+            typer.echo(f"    {reading.sure:4.0%}  {reading.says}")
+            assert reader is not None
+            for step, roles in zip(steps, players(reader, reading.policy, steps), strict=True):
+                typer.echo(f"          {', '.join(roles) or '-':16} {step[:120]}")
 
 
 def explain(

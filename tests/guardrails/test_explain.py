@@ -1,5 +1,6 @@
 """A guardrail says how it has understood a policy, before it is trusted with it."""
 
+import re
 from pathlib import Path
 
 import orjson
@@ -97,3 +98,15 @@ def test_the_command_exits_0_where_all_is_understood(policies: Path) -> None:
     assert row["decides"] == "model"
     assert row["understood"] is True
     assert row["readings"][0]["program"] == "precede"
+
+
+def test_a_checked_dialogue_says_why(policies: Path, tmp_path: Path) -> None:
+    calls = [{"id": "1", "function": {"name": "check_balance", "arguments": "{}"}}]
+    path = tmp_path / "dialogue.json"
+    path.write_bytes(orjson.dumps([{"role": "user", "content": "Pay it."}, {"role": "assistant", "tool_calls": calls}]))
+    command = ["guard", "check", str(path), "--policies", str(policies), "--guardrail", "small"]
+    done = CliRunner().invoke(app, [*command, "--why"])
+    assert "order: read by the model as\n" in done.output
+    assert re.search(r"^ +(-|need|target) +check_balance\(\)$", done.output, re.M)
+    assert re.search(r"^ +- +User: Pay it\.$", done.output, re.M)
+    assert "choose one" in str(CliRunner().invoke(app, [*command, "--why", "--json"]).exception)

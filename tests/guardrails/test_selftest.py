@@ -129,7 +129,7 @@ def test_the_command_prints_each_canary_and_fails_where_one_was_not_caught(polic
 def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
     dialogue = [
         {"role": "user", "content": "refund"},
-        {"role": "assistant", "tool_calls": [{"id": "1", "name": "refund", "arguments": "{}"}]},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "refund", "arguments": "{}"}}]},
         {"role": "assistant", "content": "It is bluebird."},
     ]
     path = tmp_path / "dialogue.json"
@@ -140,10 +140,16 @@ def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
     assert all(line.split()[4] == "ms" and float(line.split()[3]) > 0 for line in out.splitlines())
     code, out, _ = run(["guard", "check", str(path), "--policies", policies, "--json"], capsys)
     assert [row["policy"] for row in json.loads(out)] == [None, "verify", "no-codename"]
+    path.write_text(json.dumps({"model": "m", "messages": dialogue}))
+    assert run(["guard", "check", str(path), "--policies", policies, "--json"], capsys)[0] == 1
     path.write_text('[{"role": "wizard"}]')
     code, _, err = run(["guard", "check", str(path), "--policies", policies], capsys)
     assert code == 2
-    assert "dialogue.json: 0.role: Input should be 'system'" in err
+    assert "dialogue.json[0]: role 'wizard': a message has a role (system, user, assistant, tool)" in err
+    path.write_text('{"message": []}')
+    code, _, err = run(["guard", "check", str(path), "--policies", policies], capsys)
+    assert code == 2
+    assert "dialogue.json: a list of chat-completions messages" in err
 
 
 @pytest.mark.parametrize(
