@@ -15,6 +15,7 @@ from evalkit.guardrails import programs
 from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.programs import COUNTED, FAR, ROLES, Facts
 from evalkit.guardrails.texts import carried, read_step
+from evalkit.guardrails.verdict import different
 
 KEPT_APART = 12
 """Of so many scenes of a file one is the dev part's."""
@@ -132,7 +133,7 @@ def broken(scene: Scene, steps: Sequence[_Told], numbers: _Numbers) -> bool:
     read = [read_step(s.text) for s in steps]
     roles = {r: np.array([[r in s.roles for s in steps]], bool) for r in ROLES}
     facts = Facts(roles, np.array([s.ok for s in read], bool), [s.value for s in read], [s.number for s in read],
-                  carried(read), numbers.n, numbers.w, numbers.v)  # fmt: skip
+                  carried(read), numbers.n, numbers.w, numbers.v, different(read))  # fmt: skip
     return bool(programs.broken(scene.program, facts)[0, -1])
 
 

@@ -33,6 +33,9 @@ class Facts:
     n: int = 1
     w: int = FAR
     v: float = 0.0
+    apart: Any = None
+    """Booleans, (steps, steps): two calls are about different things; a check of one customer is none of another. None:
+    no two are."""
 
     def done(self, role: str) -> Any:
         """Where the role was played with success."""
@@ -107,11 +110,33 @@ def _require(row: Any, w: int) -> Any:
 def _precede(f: Facts, need: Any, since: Any | None, w: int, target: Any) -> Any:
     import numpy as np
 
+    if f.apart is not None:
+        return _forbid(target & ~_each_step(f, lambda i: _met(f, i, need, since, w)))
     last = _last(need)
     good = (last >= 0) & (np.arange(need.shape[1]) - last <= w)
     if since is not None:
         good &= _last(since) <= last  # what undoes it in the very step of it comes before, not between
     return _forbid(target & ~good)
+
+
+def _met(f: Facts, i: int, need: Any, since: Any | None, w: int) -> Any:
+    """(worlds,): at step i, whether the need for its thing was met before."""
+    last = _latest(need, f, i)
+    good = (last >= 0) & (i - last <= w)
+    return good if since is None else good & (_latest(since, f, i) <= last)
+
+
+def _latest(row: Any, f: Facts, i: int) -> Any:
+    """(worlds,): the index of the latest step before i about the same thing; -FAR where there is none."""
+    import numpy as np
+
+    return np.where(row[:, :i] & ~f.apart[:i, i], np.arange(i), -FAR).max(1, initial=-FAR)
+
+
+def _each_step(f: Facts, at: Callable[[int], Any]) -> Any:
+    import numpy as np
+
+    return np.stack([at(i) for i in range(len(f.ok))], 1)
 
 
 def _each(f: Facts) -> Any:
@@ -128,6 +153,13 @@ def _respond(f: Facts, trigger: Any, answer: Any, w: int) -> Any:
     import numpy as np
 
     found = _blank(f)
+    if f.apart is not None:
+        for i in range(trigger.shape[1]):
+            answered = answer & ~f.apart[i]
+            answered[:, : i + 1] = False
+            end = min(i + w, trigger.shape[1])
+            found[:, end] |= trigger[:, i] & ~answered[:, : end + 1].any(1)
+        return found
     oldest = np.full(len(trigger), FAR)  # the oldest trigger that waits
     for i in range(trigger.shape[1]):
         oldest = np.where(answer[:, i] & (oldest < i), FAR, oldest)
@@ -140,12 +172,26 @@ def _respond(f: Facts, trigger: Any, answer: Any, w: int) -> Any:
 def _after(f: Facts, trigger: Any, until: Any | None, w: int) -> Any:
     import numpy as np
 
+    if f.apart is not None:
+        return _forbid(f.done("target") & _each_step(f, lambda i: _open(f, i, trigger, until, w)))
     last = _last(trigger)
     open_ = (last >= 0) & (np.arange(trigger.shape[1]) - last <= w)
     if until is not None:
         ended = np.maximum.accumulate(np.where(until, np.arange(until.shape[1]), -FAR), axis=1)
         open_ &= ended <= last
     return _forbid(f.done("target") & open_)
+
+
+def _open(f: Facts, i: int, trigger: Any, until: Any | None, w: int) -> Any:
+    """(worlds,): at step i, whether what was triggered for its thing still holds."""
+    import numpy as np
+
+    last = _latest(trigger, f, i)
+    found = (last >= 0) & (i - last <= w)
+    if until is None:
+        return found
+    ended = np.where(until[:, i], i, _latest(until, f, i))
+    return found & (ended <= last)
 
 
 def _count(row: Any, n: int, w: int = FAR, reset: Any | None = None) -> Any:

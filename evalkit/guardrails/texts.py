@@ -46,6 +46,21 @@ _VALUES = {
     **{w: i for i, w in enumerate(("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"), 1)},
 }
 _NUMBER = re.compile(rf"{_NUMERAL.pattern}|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
+_ARGUMENT = re.compile(
+    r"""(?:\A|[,({\s])["']?(\w+)["']?\s*[=:]\s*(?:"([^"\s]{1,40})"|'([^'\s]{1,40})'|([\w.-]{1,40}))"""
+)
+_IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_#-])#?[\w-]+")
+"""Letters and digits in one: K-17, SO731, U_9. A number alone is one where its argument says so."""
+_IDENTIFIES = re.compile(
+    r"(?:\A|_)(?:id|no|nr|num|ref|key|uuid|mrn|iban|sku|serial|ticket|order|account|case)\Z|(?<=[a-z])I[dD]\Z"
+)
+_MEASURES = re.compile(
+    r"amount|total|sum|price|value|qty|quantity|limit|credit|size|date|time|when|day|month|year|period|version|text|body",
+    re.IGNORECASE,
+)
+"""Arguments whose values are no names of things, whatever they look like."""
+_DATED = re.compile(r"\d{4}-\d{2}|\d{1,2}[:h]\d{2}|v?\d+(?:\.\d+)+")
+"""Dates, times and versions tell things apart that are not things."""
 _CALL = re.compile(r"([\w.\-/ ]{1,80})\((.*)\)\s*", re.DOTALL)
 
 
@@ -72,6 +87,8 @@ class Step:
     number: float | None
     """The number that was entered or passed: of an argument that is called an amount or the like, else the last."""
     ok: bool
+    ids: frozenset[tuple[str, str]]
+    """Arguments of a call that name one thing among its like: ("customer_id", "c-17")."""
     gives: tuple[str, ...]
     """What the result shows that can be followed: the words of each value in it (core/values.py)."""
 
@@ -96,8 +113,9 @@ def read_step(text: str) -> Step:
     ok = not (result and _FAILED.match(result))
     little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
     shown = done if action is not None or little else text
+    ids = frozenset() if action is not None else frozenset(_identities(value))
     gives = tuple(_shown(result)) if ok and result else ()
-    return Step(shown, done, quoted, value.casefold(), entered, ok, gives)
+    return Step(shown, done, quoted, value.casefold(), entered, ok, ids, gives)
 
 
 def _passed(arguments: str) -> float | None:
@@ -106,6 +124,23 @@ def _passed(arguments: str) -> float | None:
             return found[0]
     every = numbers_of(arguments)
     return every[-1] if every else None
+
+
+def _identities(arguments: str) -> Iterator[tuple[str, str]]:
+    for m in _ARGUMENT.finditer(arguments):
+        value = m[2] or m[3] or m[4] or ""
+        if _MEASURES.search(m[1]):
+            continue
+        named = value.isdigit() and len(value) > 1 and _IDENTIFIES.search(m[1])
+        if (named or _IDENTITY.fullmatch(value)) and not _DATED.match(value):
+            yield m[1].casefold(), value.casefold()
+
+
+def apart(one: Step, other: Step) -> bool:
+    """Whether two calls are about different things: an argument of one name names another, and nothing is the same."""
+    if not one.ids or not other.ids or one.ids & other.ids:
+        return False
+    return bool({name for name, _ in one.ids} & {name for name, _ in other.ids})
 
 
 def quotes(text: str) -> list[str]:

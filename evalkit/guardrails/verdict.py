@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.programs import FAR, NAMES, ROLES, Facts
-from evalkit.guardrails.texts import Number, Step, carried
+from evalkit.guardrails.texts import Number, Step, apart, carried
 
 LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
 SHIFT = {"trigger": 0, "target": 0, "need": 3, "reset": 7, "other": 5}
@@ -72,8 +72,23 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
     roles = {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
     ok = np.array([s.ok for s in steps], bool)
     facts = Facts(roles, ok, [s.value for s in steps], [s.number for s in steps], carried(steps), policy.n, policy.w,
-                  policy.v)  # fmt: skip
+                  policy.v, different(steps))  # fmt: skip
     found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
     for name, share in policy.programs:
         found += share * programs.broken(name, facts).mean(0)
     return found
+
+
+def different(steps: Sequence[Step]) -> Any:
+    """Facts.apart of some steps."""
+    import numpy as np
+
+    kinds = {s.ids: s for s in steps}  # what calls are about comes again and again
+    if len(kinds) < 2:
+        return None
+    small = np.array([[apart(a, b) for b in kinds.values()] for a in kinds.values()], bool)
+    if not small.any():
+        return None
+    place = {ids: k for k, ids in enumerate(kinds)}
+    where = [place[s.ids] for s in steps]
+    return small[np.ix_(where, where)]

@@ -1,5 +1,7 @@
 """The programs of a guardrail mean what the rule language means: held against its reference evaluator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -126,3 +128,49 @@ def test_worlds_run_beside_each_other_without_touching() -> None:
 def test_a_rule_that_no_program_says_has_no_sketch() -> None:
     assert sketch(parse({"limit": {"count": act("a"), "max": 1, "within": 3}, "reset": act("b")})) is None
     assert sketch(parse({"for_each": {"x": "value"}, "forbid": {"do": "type", "target": "a", "value": "$x"}})) is None
+
+
+ENTITIES = ("precede", "precede_above", "precede_fresh", "respond", "respond_above", "respond_either", "after_forbid",
+            "after_forbid_above", "after_until")  # fmt: skip
+"""Programs without a span of steps: over several things they are as broken as over any one of them."""
+
+
+@st.composite
+def facts_of_things(draw: st.DrawFn) -> tuple[Facts, list[int]]:
+    """Up to nine steps, each about one of two things or (0) about none in particular."""
+    size = draw(st.integers(1, 9))
+    flags = st.lists(st.booleans(), min_size=size, max_size=size)
+    roles = {role: np.array([draw(flags)], bool) for role in ROLES}
+    things = draw(st.lists(st.integers(0, 2), min_size=size, max_size=size))
+    numbers = draw(st.lists(st.sampled_from((1.0, 5.0)), min_size=size, max_size=size))
+    facts = Facts(roles, np.array(draw(flags), bool), [""] * size, numbers, [[] for _ in range(size)], v=3.0)
+    return facts, things
+
+
+@settings(max_examples=150, deadline=None)
+@given(facts_of_things(), st.sampled_from(NAMES))
+def test_where_nothing_is_apart_a_program_says_what_it_says_without_things(
+    made: tuple[Facts, list[int]], name: str
+) -> None:
+    size = len(made[1])
+    for w in (FAR, 2):
+        plain = replace(made[0], w=w)
+        assert (broken(name, plain) == broken(name, replace(plain, apart=np.zeros((size, size), bool)))).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(facts_of_things(), st.sampled_from(ENTITIES))
+def test_a_check_of_one_thing_is_none_of_another(made: tuple[Facts, list[int]], name: str) -> None:
+    """Held against the steps of each thing by themselves, where every step is about one."""
+    found, things = made
+    things = [max(1, t) for t in things]
+    apart_ = np.array([[a != b for b in things] for a in things])
+    whole = broken(name, replace(found, apart=apart_))[0, -1]
+    parts = []
+    for thing in (1, 2):
+        kept = [i for i, t in enumerate(things) if t == thing]
+        if kept:
+            one = Facts({r: row[:, kept] for r, row in found.roles.items()}, found.ok[kept], [""] * len(kept),
+                        [found.numbers[i] for i in kept], [[] for _ in kept], v=3.0)  # fmt: skip
+            parts.append(broken(name, one)[0, -1])
+    assert whole == any(parts)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.guardrails.texts import carried, clauses, policy_numbers, quote_spans, read_step
+from evalkit.guardrails.texts import apart, carried, clauses, policy_numbers, quote_spans, read_step
+from evalkit.guardrails.verdict import different
 
 
 def test_a_web_action_is_taken_apart() -> None:
@@ -67,3 +68,35 @@ def test_any_text_can_be_a_step_and_a_policy(text: str) -> None:
         assert 0 <= number.start < number.stop <= len(text)
     for start, stop, name in quote_spans(text):
         assert text[start:stop].casefold() == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "different"),
+    [
+        ('verify(customer_id="C-1")', 'refund(customer_id="C-2", amount=5)', True),
+        ('verify(customer_id="C-1")', 'refund(customer_id="C-1", amount=5)', False),
+        ('verify(customer_id="C-1", doc="D-1")', 'refund(doc="D-2", customer_id="C-1")', False),
+        ('verify(customer_id="C-1")', 'refund(order_id="O-2")', False),
+        ("verify(order=4471)", "refund(order=4472)", True),
+        ("otp(customerId=17)", "patch(customerId=18)", True),
+        ('book(date="2025-05-12")', 'book(date="2025-05-13")', False),
+        ('pay(amount="100EUR")', 'pay(amount="200EUR")', False),
+        ("set(qty=17)", "set(qty=18)", False),
+        ('mail(name="Helen Brandt")', 'mail(name="Tom Marsh")', False),
+        ("Click button 'Order 1'", "Click button 'Order 2'", False),
+        ("User: order_id=A1", "User: order_id=A2", False),
+        ('get({"ticket_id": "T-5"})', 'close({"ticket_id": "T-6"})', True),
+    ],
+)
+def test_calls_about_different_things_are_apart(one: str, other: str, different: bool) -> None:
+    assert apart(read_step(one), read_step(other)) is different
+    assert apart(read_step(other), read_step(one)) is different
+
+
+def test_which_steps_are_apart_is_told_for_all_pairs() -> None:
+    texts = ['a(id="K-1")', "look()", 'b(id="K-2")', 'c(id="K-1")']
+    steps = [read_step(t) for t in texts]
+    found = different(steps)
+    assert found.tolist() == [[apart(a, b) for b in steps] for a in steps]
+    assert different(steps[:2]) is None
+    assert different([]) is None
