@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.programs import FAR, NAMES, ROLES, Facts
-from evalkit.guardrails.texts import Number, Step, apart, carried
+from evalkit.guardrails.texts import Number, Step, carried
 
 LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
 SHIFT = {"trigger": 0, "target": 0, "need": 3, "reset": 7, "other": 5}
@@ -80,15 +80,17 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
 
 
 def different(steps: Sequence[Step]) -> Any:
-    """Facts.apart of some steps."""
+    """Facts.apart of some steps: texts.apart for all pairs at once."""
     import numpy as np
 
-    kinds = {s.ids: s for s in steps}  # what calls are about comes again and again
-    if len(kinds) < 2:
+    pairs = {pair: k for k, pair in enumerate(dict.fromkeys(p for s in steps for p in s.ids))}
+    names = {name: k for k, name in enumerate(dict.fromkeys(name for name, _ in pairs))}
+    if len(pairs) == len(names):
         return None
-    small = np.array([[apart(a, b) for b in kinds.values()] for a in kinds.values()], bool)
-    if not small.any():
-        return None
-    place = {ids: k for k, ids in enumerate(kinds)}
-    where = [place[s.ids] for s in steps]
-    return small[np.ix_(where, where)]
+    things: Any = np.zeros((len(steps), len(pairs)), np.float32)
+    called: Any = np.zeros((len(steps), len(names)), np.float32)
+    for i, step in enumerate(steps):
+        for pair in step.ids:
+            things[i, pairs[pair]] = called[i, names[pair[0]]] = 1
+    found = (called @ called.T > 0) & (things @ things.T == 0)
+    return found if found.any() else None
