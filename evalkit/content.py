@@ -137,9 +137,23 @@ def _explain(path: Path, text: str, error: ValidationError, model: type[BaseMode
     for problem in _own(error)[:5]:
         field = ".".join(str(p) for p in problem["loc"]) or "the document"
         line = _line(node, problem["loc"])
-        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {problem['msg']}{_hint(problem, model)}")
+        lines.append(f"{path}{f':{line}' if line else ''}: {field}: {_said(problem)}{_hint(problem, model)}")
     more = len(_own(error)) - len(lines)
     return "\n".join(lines) + (f"\n(and {more} more)" if more > 0 else "")
+
+
+def _said(problem: Any) -> str:
+    """What is wrong, without Python's words for it."""
+    type_, given = problem["type"], problem["input"]
+    if type_ == "model_type" and given is None:
+        return "there is nothing in it"
+    plain = {
+        "model_type": "keys with values were expected", "tuple_type": "a list was expected",
+        "list_type": "a list was expected", "dict_type": "keys with values were expected",
+        "too_short": f"at least {problem.get('ctx', {}).get('min_length', 1)} expected, there are none"
+        if not given else problem["msg"].replace("Tuple", "The list"),
+    }  # fmt: skip
+    return str(plain.get(type_, problem["msg"]))
 
 
 def _own(error: ValidationError) -> list[Any]:
@@ -158,6 +172,10 @@ def _hint(problem: Any, model: type[BaseModel]) -> str:
     type_, given = problem["type"], problem["input"]
     if type_ == "invalid_key" or (type_ == "string_type" and isinstance(given, bool)):
         return ' (in YAML yes, no, on, off and true are no text: put it in quotes, "yes")'
+    if type_ == "string_type" and isinstance(given, dict):
+        return " (a colon makes it a key with a value in YAML: put the whole text in quotes)"
+    if type_ == "tuple_type" and isinstance(given, str | int | float):
+        return f" (write [{given}])" if len(str(given)) < 40 else " (one item is a list as well: begin it with a dash)"
     return ""
 
 

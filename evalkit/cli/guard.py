@@ -174,6 +174,10 @@ def explain(
             typer.echo(f"    {reading.sure:4.0%}  {reading.says}")
             for _, share, says in reading.others:
                 typer.echo(f"    {share:4.0%}  or: {says}")
+            if reading.missing:
+                typer.echo(f"          not found in its words: {', '.join(reading.missing)}")
+            for sentence in reading.unread:
+                typer.echo(f"          not read: {sentence}")
     if unsure:
         typer.echo(
             f"{len(unsure)} of {len(found)} not surely understood: put it in other words, one rule a line; or write a "
@@ -196,7 +200,7 @@ def _as_json(e: "Explained", sure: float) -> dict[str, object]:
         "readings": [
             {
                 "policy": r.policy, "program": r.program, "probability": round(r.sure, 4), "says": r.says,
-                "roles": r.roles, "missing": list(r.missing),
+                "roles": r.roles, "missing": list(r.missing), "unread": list(r.unread),
                 "others": [{"program": n, "probability": round(p, 4), "says": s} for n, p, s in r.others],
             }
             for r in e.readings

@@ -91,6 +91,8 @@ def policies_of(named: str) -> "PolicySet":
 
     if not named.startswith("suite:"):
         path = Path(named)
+        if path.is_dir():
+            raise UsageError(f"--policies {named}: a folder; a policies file was expected")
         if not path.is_file():
             raise UsageError(f"--policies {named}: no such file (a suite's policies are suite:NAME)")
         return policyset.load(path)

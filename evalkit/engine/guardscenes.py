@@ -12,12 +12,17 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from evalkit import content
-from evalkit.core.errors import ContentError
+from evalkit.core import values
+from evalkit.core.errors import ContentError, UsageError
 from evalkit.core.types import Model
 from evalkit.guardrails.programs import COUNTED, NAMES, ROLES, SPANNED, USED, VALUED
 from evalkit.guardrails.texts import read_step
 
 MARK = re.compile(r"\[(\w+):\s*([^\[\]]*)\]")
+MOST = 9
+"""The highest count of a rule."""
+_STEP = re.compile(r"[\w.:/-]+\(.*\)|[A-Z][a-z]+ .*'.*|[A-Z][\w .]{0,30}: \S.*", re.DOTALL)
+"""A call, an act on a named thing of a page, something said."""
 PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 
 
@@ -86,8 +91,15 @@ def load_scenes(*places: Path) -> dict[str, tuple[Scene, ...]]:
 
 def files(places: Sequence[Path]) -> Iterator[tuple[Path, tuple[Scene, ...]]]:
     """Each file with its scenes, as they are."""
-    for path in (p for place in places for p in (sorted(place.glob("*.yaml")) if place.is_dir() else [place])):
-        yield path, content.load_yaml(path, File).scenes
+    seen: set[Path] = set()
+    for place in places:
+        inside = sorted((*place.glob("*.yaml"), *place.glob("*.yml"))) if place.is_dir() else [place]
+        if not inside:
+            raise UsageError(f"{place}: no scenes in this folder (files .yaml or .yml)")
+        for path in inside:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path, content.load_yaml(path, File).scenes
 
 
 def placed(path: Path, k: int, scene: Scene, wrong: str) -> str:
@@ -111,6 +123,8 @@ def faults(scene: Scene) -> Iterator[str]:
         given = getattr(scene, name)
         if used and (given is None or given[0] > given[1] or given[0] <= 0):
             yield f"{name}: a range of positive numbers, [smallest, largest]"
+        elif used and name == "n" and given[1] > MOST:
+            yield f"n: {given[1]} is more than a trajectory can show; at most {MOST}"
         elif not used and given is not None:
             yield f"{name} is given, but the program has no such number"
     wanted = {name for name, used in numbers.items() if used}
@@ -128,17 +142,29 @@ def _unfilled(scene: Scene) -> Iterator[str]:
         yield "three values or more, and {value} in the target's steps"
     if scene.program.startswith("carry"):
         yield from _untold(scene)
+    filled = {"amount"} if scene.program in VALUED else set()
+    filled |= {"value"} if scene.program in ("per", "distinct") else set()
+    filled |= {"secret", "text"} if scene.program.startswith("carry") else set()
     for text in (*counted, *scene.near, *scene.rest):
         for m in PLACE.finditer(text):
-            if m[1] not in ("amount", "value", "secret", "text") or m[2]:
+            if m[1] not in filled or m[2]:
                 yield f"{text!r}: nothing fills {m[0]}"
+        if not _STEP.fullmatch(text.partition(" -> ")[0]):
+            yield f"{text!r}: no step: tool(argument=\"value\"), Click button 'Name', User: ... or Assistant: ..."
         if " -> " in text and not read_step(text).ok:
             yield f"{text!r}: failed; steps are made to fail when a trajectory is put together"
+    for text in sorted({*counted} & {*scene.near, *scene.rest}):
+        yield f"{text!r}: plays a role and plays none (near, rest)"
 
 
 def _untold(scene: Scene) -> Iterator[str]:
     if len(scene.secrets) < 2 or not scene.texts:
-        yield "two secrets or more, and texts that are none"
+        yield "secrets: two or more of them; texts: harmless ones, one or more"
+    for secret in scene.secrets:
+        if values.trackable(secret) is None:
+            yield f"secrets: {secret!r} is too short to be followed"
+        if any(secret in text for text in scene.texts):
+            yield f"texts: one of them has the secret {secret!r}"
     sources = {"trigger", "other"} if scene.program == "carry_from_either" else {"trigger"}
     for role in scene.cast:
         if role in sources and not all("{secret}" in s.partition(" -> ")[2] for s in scene.plays(role)):
@@ -151,6 +177,8 @@ def _unclear(words: str, cast: set[str], numbers: set[str]) -> Iterator[str]:
     marked = {m[1] for m in MARK.finditer(words)}
     if marked != cast:
         yield f"{words!r}: marks {sorted(marked)} where the program's roles are {sorted(cast)}"
+    if any(not m[2].strip() for m in MARK.finditer(words)):
+        yield f"{words!r}: a role without words"
     bare = MARK.sub(lambda m: m[2], words)
     if "[" in bare or "]" in bare:
         yield f"{words!r}: a bracket that is not [role: words]"

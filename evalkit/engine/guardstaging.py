@@ -24,7 +24,7 @@ FAILURES = (
     "error: not found", '{"status": "failed"}',
 )  # fmt: skip
 LENGTHS = (3, 14)
-TRIES = 60
+TRIES = 200
 """Draws after which no trajectory of the wanted kind is looked for any more."""
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")

@@ -4,10 +4,12 @@ The program it took the policy for, the words it took for each role, the numbers
 that are not out of the question. Asks the reader alone (encoder.py); only `players` looks at steps.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evalkit.core.text import sentences
 from evalkit.guardrails.encoder import ReadPolicy
 from evalkit.guardrails.guard import Guard
 from evalkit.guardrails.names import named, overruled
@@ -23,6 +25,11 @@ OTHERS = 0.1
 PLAYS = 0.5
 GAP = 2
 """Tokens between two parts of a role's words that still are one phrase."""
+_DEMANDS = re.compile(
+    r"\b(must|never|may|can ?not|don't|do not|only|always|needs?|required?|forbidden|prohibited|allowed|before|after|"
+    r"until|unless|at most|at least|no more than|first)\b",
+    re.IGNORECASE,
+)
 SAYS: Mapping[str, str] = {
     "forbid": "{target} must not happen",
     "forbid_above": "{target} must not happen with more than {v}",
@@ -76,10 +83,12 @@ class Reading:
     """Roles without words and numbers that were not found: the program cannot be run as it is meant."""
     others: tuple[tuple[str, float, str], ...] = ()
     """Other programs, with their probabilities and in words."""
+    unread: tuple[str, ...] = ()
+    """Sentences that demand something and of which no word was taken for a role: a second rule on the line."""
 
     def understood(self, least: float = SURE) -> bool:
         """Whether it is sure enough, and lacks nothing."""
-        return self.sure >= least and not self.missing
+        return self.sure >= least and not self.missing and not self.unread
 
 
 Decider = Literal["rule", "disclosure", "model", "unread"]
@@ -96,8 +105,8 @@ class Explained:
     """One for each line of the policy, where a reader decides."""
 
     def understood(self, least: float = SURE) -> bool:
-        """Whether nothing in it was read unsurely."""
-        return all(r.understood(least) for r in self.readings)
+        """Whether it is known what decides, and nothing in it was read unsurely."""
+        return self.by != "unread" and all(r.understood(least) for r in self.readings)
 
 
 def explained(guard: Guard) -> list[Explained]:
@@ -114,7 +123,7 @@ def _explained(guard: Guard, policy: GuardPolicy) -> Explained:
     reader = reader_of(scorer)
     if reader is None:
         return Explained(policy, "unread")
-    return Explained(policy, "model", tuple(read(reader, line) for line in clauses(policy.words)))
+    return Explained(policy, "model", tuple(read(reader, line) for line in clauses(policy.text)))
 
 
 def reader_of(scorer: Any) -> Guardrail | None:
@@ -130,7 +139,18 @@ def read(guardrail: Guardrail, policy: str) -> Reading:
     every = [(name, share, *_told(name, found)) for name, share in found.means.programs]
     program, sure, says, roles, missing = every[0]
     others = tuple((name, share, words) for name, share, words, _, _ in every[1:] if share >= OTHERS)
-    return Reading(policy, program, sure, says, roles, missing, others)
+    return Reading(policy, program, sure, says, roles, missing, others, tuple(_unread(found)))
+
+
+def _unread(found: ReadPolicy) -> Iterator[str]:
+    text = found.tokens.text
+    taken = [
+        place[0] for place, marks in zip(found.tokens.places, found.tags[0], strict=True)
+        if place[1] and int(marks.argmax())
+    ]  # fmt: skip
+    for start, stop in sentences(text):
+        if not any(start <= at < stop for at in taken) and _DEMANDS.search(text[start:stop]):
+            yield text[start:stop].strip()
 
 
 def players(guardrail: Guardrail, policy: str, steps: Sequence[str]) -> list[tuple[str, ...]]:

@@ -27,7 +27,10 @@ def make_guard(name: str, policies: PolicySet, *, judge: Judge | None = None, lo
 
 def scorer_of(name: str) -> Any:
     """An object with `score` or `tells`: as it is, or made by a factory without arguments."""
-    found = registry.lookup("guardrails", name)
+    try:
+        found = registry.lookup("guardrails", name)
+    except UsageError as e:
+        raise UsageError(f"{e}; or {RULES!r}: formal rules only") from e
     if inspect.isclass(found) or not _scores(found):
         try:
             found = found()

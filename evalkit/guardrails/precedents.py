@@ -180,14 +180,14 @@ def make() -> WithPrecedents:
     """The registered guardrail: the default scorer with the store of $EVALKIT_PRECEDENTS."""
     named = os.environ.get(FILE)
     if not named:
-        raise UsageError(f"guardrail 'precedents': set {FILE} to a store (evalkit precedents build --out FILE)")
+        raise UsageError(f"guardrail 'precedents': set {FILE} to a store (evalkit guard precedents build --out FILE)")
     return load(Path(named).expanduser(), os.environ.get(SCORER))
 
 
 def load(path: Path, scorer: str | None = None) -> WithPrecedents:
     """The store of a file over a scorer of the registry (`default`; `silent` for precedents alone)."""
     if not path.is_file():
-        raise UsageError(f"{path}: no such store of precedents (evalkit precedents build --out FILE)")
+        raise UsageError(f"{path}: no such store of precedents (evalkit guard precedents build --out FILE)")
     return WithPrecedents(scorer_of(scorer), read(path), pooling(), meaning())
 
 

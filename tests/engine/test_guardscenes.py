@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from evalkit import content
 from evalkit.cli import app
-from evalkit.core.errors import ContentError
+from evalkit.core.errors import ContentError, UsageError
 from evalkit.engine.guardscenes import Scene, faults, load_scenes
 from evalkit.engine.guardstaging import KEPT_APART, every_fault, rows_of, scene_rows
 from evalkit.guardrails.dataset import Row
@@ -151,6 +151,11 @@ WRONG = {
     "place in words": ({"say": ["[target: Refund] after [need: a check] {n}."]}, "the numbers [] have to be"),
     "form of a number": ({"say": ["[target: Refund] after [need: a check] {n.nth2}."]}, "nothing fills {n.nth2}"),
     "place in a step": ({"near": ["pay({sum})"]}, "nothing fills {sum}"),
+    "no step": ({"near": ["hand over the car please"]}, "no step"),
+    "an empty step": ({"rest": [""]}, "no step"),
+    "both": ({"near": ['idv.check(guest="G-77") -> {"result": "match"}']}, "plays a role and plays none"),
+    "no words": ({"say": ["[target: ] after [need: a check]."]}, "a role without words"),
+    "amounts": ({"near": ["pay(sum={amount})"]}, "nothing fills {amount}"),
     "failed step": ({"near": ["pay() -> error: no"]}, "failed"),
 }
 
@@ -165,10 +170,13 @@ def test_what_is_wrong_is_said(changes: dict[str, object], said: str) -> None:
     ("scene", "changes", "said"),
     [
         (TOTAL, {"target": ["refund()"]}, "{amount}"),
-        (PASSED, {"secrets": []}, "two secrets"),
+        (PASSED, {"secrets": []}, "secrets: two or more"),
         (PASSED, {"trigger": ["lookup()"]}, "{secret}"),
         (PASSED, {"target": ["mail()"]}, "{text}"),
+        (PASSED, {"secrets": ["ab", "cd"]}, "too short to be followed"),
+        (PASSED, {"texts": ["to Elm Street 4"]}, "has the secret"),
         (TIMES, {"program": "per"}, "three values"),
+        (TIMES, {"n": [2, 100]}, "n: 100 is more than"),
     ],
 )
 def test_what_a_program_needs_of_its_steps_is_said(
@@ -189,6 +197,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_scenes(tmp_path / "none.yaml")
 
 
+def test_a_folder_without_scenes_is_named_and_a_file_twice_is_read_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no scenes in this folder"):
+        load_scenes(tmp_path)
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump({"scenes": [REFUND]}))
+    assert list(load_scenes(tmp_path, tmp_path / "mine.yml")) == ["mine"]
+
+
 def test_files_of_one_name_are_both_read(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -207,8 +222,9 @@ def test_the_shipped_scenes_are_sound_and_use_every_program() -> None:
 
 def test_the_page_on_scenes_has_an_example_that_works_and_names_every_program() -> None:
     text = (Path(__file__).parents[2] / "docs" / "scenes.md").read_text(encoding="utf-8")
-    example = text.partition("```yaml\n")[2].partition("```")[0]
-    for data in yaml.safe_load(example)["scenes"]:
+    examples = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    assert len(examples) == 2
+    for data in (scene for part in examples for scene in yaml.safe_load(part)["scenes"]):
         scene = Scene.model_validate(data)
         assert not list(faults(scene))
         assert {r.label for r in rows_of(scene, "s", "train", Random(1), 1, 0)} == {True, False}

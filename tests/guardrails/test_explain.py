@@ -71,7 +71,9 @@ def test_each_policy_is_explained_by_what_decides_about_it() -> None:
 
 def test_a_scorer_that_reads_nothing_is_said() -> None:
     guard = Guard(PolicySet(policies=(GuardPolicy(id="a", text=FIRST),)), scorer=Silent())
-    assert [e.by for e in explained(guard)] == ["unread"]
+    (found,) = explained(guard)
+    assert found.by == "unread"
+    assert not found.understood(0)
     assert reader_of(None) is None
 
 
@@ -110,3 +112,13 @@ def test_a_checked_dialogue_says_why(policies: Path, tmp_path: Path) -> None:
     assert re.search(r"^ +(-|need|target) +check_balance\(\)$", done.output, re.M)
     assert re.search(r"^ +- +User: Pay it\.$", done.output, re.M)
     assert "choose one" in str(CliRunner().invoke(app, [*command, "--why", "--json"]).exception)
+
+
+def test_each_line_is_a_policy_and_a_second_rule_on_a_line_is_told() -> None:
+    lines = f"{FIRST}\nDo not click the button 'Delete'."
+    (found,) = explained(make_guard("small", PolicySet(policies=(GuardPolicy(id="a", text=lines),))))
+    assert [r.policy for r in found.readings] == lines.splitlines()
+    both = read(guardrails.load(), f"{FIRST} The report of the month must go out on a Friday, and never later.")
+    assert both.unread == ("The report of the month must go out on a Friday, and never later.",)
+    assert not both.understood(0)
+    assert read(guardrails.load(), f"{FIRST} We had two incidents.").unread == ()
