@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from evalkit.engine.guardscenes import Scene, faults, files, placed
 from evalkit.guardrails import programs
@@ -78,7 +79,7 @@ def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alon
     pair = _pair(scene, numbers, rng)
     said = list(scene.say)
     rng.shuffle(said)
-    known = {"program": scene.program, "family": name, "group": name, "part": part}
+    known: dict[str, Any] = {"program": scene.program, "family": name, "group": name, "part": part}
     known |= {k: getattr(numbers, k) for k in ("n", "w", "v") if getattr(scene, k) is not None}
     for k, words in enumerate(said[: wordings + alone]):
         policy, spans = worded(words, numbers)
