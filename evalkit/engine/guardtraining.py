@@ -23,7 +23,7 @@ from evalkit.engine.guardstaging import scene_rows
 from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row
-from evalkit.guardrails.train import Plan
+from evalkit.guardrails.plan import Plan
 from evalkit.guardrails.trained import RECORD
 from evalkit.targets import models
 

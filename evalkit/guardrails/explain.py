@@ -12,7 +12,7 @@ from typing import Any, Literal
 from evalkit.core.text import sentences
 from evalkit.guardrails.encoder import ReadPolicy
 from evalkit.guardrails.guard import Guard
-from evalkit.guardrails.names import named, overruled
+from evalkit.guardrails.names import named, overruled, runs
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.programs import COUNTED, FAR, ROLES, SPANNED, USED, VALUED
 from evalkit.guardrails.texts import clauses
@@ -23,8 +23,6 @@ SURE = 0.8
 OTHERS = 0.1
 """Probability from which another reading is named."""
 PLAYS = 0.5
-GAP = 2
-"""Tokens between two parts of a role's words that still are one phrase."""
 _DEMANDS = re.compile(
     r"\b(must|never|may|can ?not|don't|do not|only|always|needs?|required?|forbidden|prohibited|allowed|before|after|"
     r"until|unless|at most|at least|no more than|first)\b",
@@ -170,17 +168,10 @@ def phrases(found: ReadPolicy, role: str) -> str:
     """The words that were taken for a role: the run of tokens that is surest, and what lies beside it."""
     k = ROLES.index(role) + 1
     places, marks = found.tokens.places, found.tags[0]
-    runs: list[list[int]] = []
-    for i, (_, stop) in enumerate(places):
-        if not stop or int(marks[i].argmax()) != k:
-            continue
-        if runs and i - runs[-1][-1] <= GAP + 1:
-            runs[-1].append(i)
-        else:
-            runs.append([i])
-    if not runs:
+    found_ = runs([bool(stop) and int(marks[i].argmax()) == k for i, (_, stop) in enumerate(places)])
+    if not found_:
         return ""
-    best = max(runs, key=lambda run: sum(float(marks[i, k]) for i in run))
+    best = max(found_, key=lambda run: sum(float(marks[i, k]) for i in run))
     return found.tokens.text[places[best[0]][0] : places[best[-1]][1]].strip(" ,;:.")
 
 

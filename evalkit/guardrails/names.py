@@ -105,7 +105,7 @@ def _mentioned(policy: ReadPolicy, k: int, spans: Sequence[tuple[int, int, str]]
     places, marks = policy.tokens.places, policy.tags[0]
     best = 0.0
     kept: list[tuple[int, int, str]] = []
-    for run in _runs([int(m.argmax()) == k for m in marks]):
+    for run in runs([int(m.argmax()) == k for m in marks]):
         inside = [
             (start, stop, name) for start, stop, name in spans
             if any(start <= places[i][0] and places[i][1] <= stop and places[i][1] for i in run)
@@ -116,7 +116,7 @@ def _mentioned(policy: ReadPolicy, k: int, spans: Sequence[tuple[int, int, str]]
     return kept
 
 
-def _runs(marked: Sequence[bool]) -> list[list[int]]:
+def runs(marked: Sequence[bool]) -> list[list[int]]:
     """Places that are marked, together where no more than GAP lie between."""
     found: list[list[int]] = []
     for i, yes in enumerate(marked):

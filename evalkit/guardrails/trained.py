@@ -33,6 +33,8 @@ Pair = tuple[str, Sequence[str]]
 T = TypeVar("T")
 THREADS = 8
 """Most pairs that are judged at a time."""
+NEIGHBOURS = 8
+"""Pairs that one thread takes in a row: what stands beside each other often shares texts, which are then read once."""
 
 
 class Record(Model):
@@ -118,8 +120,9 @@ class Guardrail:
         """In threads: ONNX Runtime computes outside Python's lock. An answer depends on its own pair alone."""
         if len(pairs) < 2 or self.record.recipe == "linear":
             return [ask(pair) for pair in pairs]
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS, len(pairs))) as pool:
-            return list(pool.map(ask, pairs))
+        parts = [pairs[a : a + NEIGHBOURS] for a in range(0, len(pairs), NEIGHBOURS)]
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS, len(parts))) as pool:
+            return [answer for part in pool.map(lambda some: [ask(pair) for pair in some], parts) for answer in part]
 
     def assess(self, policy: Any, steps: Sequence[str]) -> Judged:
         """For the guard core: a policy record (its `text` counts) over the steps so far."""

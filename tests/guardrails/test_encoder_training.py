@@ -9,7 +9,7 @@ from evalkit.engine.guardrows import generated
 from evalkit.engine.guardwords import load_sentences
 from evalkit.guardrails import train
 from evalkit.guardrails.dataset import Row
-from evalkit.guardrails.train import Plan
+from evalkit.guardrails.plan import Plan
 from evalkit.guardrails.trained import Guardrail
 from evalkit.targets import models
 

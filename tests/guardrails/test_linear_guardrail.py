@@ -12,7 +12,7 @@ from evalkit.core.errors import ContentError, EvalkitError, UsageError
 from evalkit.engine.guardrows import generated
 from evalkit.guardrails import linear, loading, train
 from evalkit.guardrails.dataset import Row
-from evalkit.guardrails.train import Plan
+from evalkit.guardrails.plan import Plan
 from evalkit.guardrails.trained import RECORD, Guardrail, read_record
 
 PLAN = Plan(name="mine", recipe="linear", linear_rows=1500)

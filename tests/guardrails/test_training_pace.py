@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalkit.guardrails.train import Plan, paced
+from evalkit.guardrails.plan import Plan, paced
 
 
 def plan(**changes: object) -> Plan:
