@@ -82,7 +82,8 @@ def train(
     platt = by_words if plan.recipe == "linear" else calibrated.fit(scores, labels, [r.weight for r in calibrate])
     probabilities = [platt(s) for s in scores]
     thresholds = {str(rate): calibrated.threshold_at(rate, probabilities, labels) for rate in RATES}
-    threshold = max(0.5, calibrated.threshold_at(plan.threshold_fpr, probabilities, labels))
+    # where more rows than allowed are held for certain wrongly, no probability is high enough: 1 is the limit
+    threshold = min(1.0, max(0.5, calibrated.threshold_at(plan.threshold_fpr, probabilities, labels)))
     data = {
         "digest": fingerprint(rows), "train": len(shown), "words_alone": len(fitted) - len(shown), "stop": len(stop),
         "calibrate": len(calibrate), "policies": len({r.family for r in fitted}), "dropped": list(dropped),
