@@ -14,7 +14,7 @@ from evalkit.guardrails.encoder import ReadPolicy
 from evalkit.guardrails.guard import Guard
 from evalkit.guardrails.names import named, overruled, runs
 from evalkit.guardrails.policyset import GuardPolicy
-from evalkit.guardrails.programs import COUNTED, FAR, ROLES, SPANNED, USED, VALUED
+from evalkit.guardrails.programs import COUNTED, ROLES, SPANNED, USED, VALUED
 from evalkit.guardrails.texts import clauses
 from evalkit.guardrails.trained import Guardrail
 
@@ -179,9 +179,8 @@ def _told(program: str, found: ReadPolicy) -> tuple[str, dict[str, str], tuple[s
     """In words, the roles, and what is missing."""
     roles = {role: phrases(found, role) for role in USED[program]}
     missing = [role for role, words in roles.items() if not words]
-    given = {name for name, told in _numbers(found).items() if told}
     wanted = [("n", program in COUNTED), ("w", program in SPANNED), ("v", program in VALUED)]
-    missing += [name for name, used in wanted if used and name not in given]
+    missing += [name for name, used in wanted if used and name not in found.means.given]
     filled: dict[str, str] = {role: f'"{words}"' if words else f"[{role}?]" for role, words in roles.items()}
     filled |= {name: told or f"[{name}?]" for name, told in _numbers(found).items()}
     return SAYS[program].format_map(filled), roles, tuple(missing)
@@ -190,8 +189,4 @@ def _told(program: str, found: ReadPolicy) -> tuple[str, dict[str, str], tuple[s
 def _numbers(found: ReadPolicy) -> dict[str, str]:
     """The numbers as they were read, empty where there was none."""
     means = found.means
-    return {
-        "n": str(means.n) if found.tokens.numbers else "",
-        "w": str(means.w) if means.w < FAR else "",
-        "v": f"{means.v:g}" if means.v else "",
-    }
+    return {name: f"{getattr(means, name):.15g}" if name in means.given else "" for name in ("n", "w", "v")}

@@ -1,15 +1,15 @@
 """Several processes that train one network together: each takes a share of every step's groups, gradients are averaged.
 
 On two cores two processes of one thread do half as much again as one (40 rows a second against 26, once measured); two
-threads of one hardly help, since the matrices are small. Equal plans and numbers of workers give equal weights.
-torch.distributed (gloo) carries the gradients.
+threads of one hardly help, since the matrices are small, and they add up in no fixed order: every process has one. So
+equal plans and numbers of workers give equal weights. torch.distributed (gloo) carries the gradients.
 """
 
 import multiprocessing
 import pickle
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,9 +91,18 @@ Work = Callable[[Any, Team], None]
 @contextmanager
 def team(size: int, work: Work, job: Any) -> Iterator[Team]:
     """As the first of `size`, this process; the others run `work(job, team)` until they are done or it ends here."""
-    if size == 1:
-        yield Alone()
-        return
+    torch = torch_module()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _joined(size, work, job) if size > 1 else nullcontext(Alone()) as together:
+            yield together
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _joined(size: int, work: Work, job: Any) -> Iterator[Team]:
     others = []
     with tempfile.TemporaryDirectory(prefix="evalkit-") as folder:
         told = Path(folder) / "job"

@@ -27,6 +27,8 @@ from evalkit.guardrails.names import named, overruled
 from evalkit.guardrails.texts import clauses, read_step
 
 RECORD = "training.json"
+READING = 2
+"""Goes up with every change of texts.py, programs.py or verdict.py that can move a score: it is in each version."""
 Recipe = Literal["linear", "encoder"]
 Stage = Literal["names", "linear", "encoder"]
 Pair = tuple[str, Sequence[str]]
@@ -76,7 +78,8 @@ class Guardrail:
         self.folder = folder
         self.record = read_record(folder)
         self.name = self.record.name
-        self.version = self.fingerprint = digest([self.record.files, self.record.threshold, self.record.sure])
+        made = [READING, self.record.files, self.record.threshold, self.record.sure]
+        self.version = self.fingerprint = digest(made)
         self.threshold = self.record.threshold
         self.stages: Counter[str] = Counter()
         """How many answers each stage gave."""

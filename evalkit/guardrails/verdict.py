@@ -31,6 +31,8 @@ class Understood:
     n: int
     w: int
     v: float
+    given: frozenset[str] = frozenset()
+    """Which of n, w and v the words gave; the others are what they are for want of a number."""
 
 
 def understood(probabilities: Any, numbers: Sequence[tuple[Number, Any]]) -> Understood:
@@ -46,6 +48,7 @@ def understood(probabilities: Any, numbers: Sequence[tuple[Number, Any]]) -> Und
     return Understood(
         tuple((NAMES[i], float(probabilities[i])) for i in kept),
         1 if n is None else max(0, int(n)), FAR if w is None else max(1, int(w)), 0.0 if v is None else v,
+        frozenset(name for name, told in (("n", n), ("w", w), ("v", v)) if told is not None),
     )  # fmt: skip
 
 

@@ -45,6 +45,14 @@ def test_a_count_says_its_number() -> None:
     assert "3 times" in found.says
 
 
+def test_a_number_that_is_nought_is_a_number_and_one_that_is_not_there_is_missing() -> None:
+    found = read(guardrails.load(), "Never enter a refund amount of more than 0.")
+    assert "more than 0" in found.says
+    assert found.missing == ()
+    found = read(guardrails.load(), "Never enter a refund amount of more than allowed.")
+    assert not found.understood()
+
+
 def test_what_says_nothing_about_actions_is_not_understood() -> None:
     found = read(guardrails.load(), "Blue.")
     assert not found.understood()

@@ -41,6 +41,19 @@ def test_two_processes_learn_what_one_learns() -> None:
     torch.testing.assert_close(both, learn(numbers, Alone()))
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_training_process_has_one_thread_and_gives_them_back(size: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with team(size, learn, [1.0, 2.0]) as together:
+            assert torch.get_num_threads() == 1
+            learn([1.0, 2.0], together)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_process_that_is_gone_is_said() -> None:
     with (
         pytest.raises(EvalkitError, match="another process of this training is gone"),
