@@ -85,3 +85,12 @@ def test_names_that_are_none_are_told(tmp_path: Path):
         recipe_file("nope")
     with pytest.raises(UsageError, match="--suite copriva: only policyguard"):
         train_guardrail("linear", tmp_path / "out", suite="copriva")
+
+
+def test_scenes_of_a_user_train(tmp_path: Path):
+    shipped = recipe_file("small").with_name("scenes") / "banking.yaml"
+    card = train_guardrail("linear", tmp_path / "model", scenes=[shipped])
+    told = card["training"]
+    assert list(told["sources"]) == [f"scenes of {shipped}"]
+    assert told["data"]["train"] > 1000
+    assert told["data"]["policies"] == sum(k % 12 != 11 for k in range(58))
