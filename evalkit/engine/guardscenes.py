@@ -23,6 +23,7 @@ MOST = 9
 """The highest count of a rule."""
 _STEP = re.compile(r"[\w.:/-]+\(.*\)|[A-Z][a-z]+ .*'.*|[A-Z][\w .]{0,30}: \S.*", re.DOTALL)
 """A call, an act on a named thing of a page, something said."""
+_SAID = re.compile(r"[A-Z][\w .]{0,30}: ")
 PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 
 
@@ -47,6 +48,8 @@ class Scene(Model):
     w: tuple[int, int] | None = None
     v: tuple[float, float] | None = None
     values: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
+    """What `{thing}` in a step may be: the customer, order or file that it is about."""
     secrets: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
@@ -142,7 +145,9 @@ def _unfilled(scene: Scene) -> Iterator[str]:
         yield "three values or more, and {value} in the target's steps"
     if scene.program.startswith("carry"):
         yield from _untold(scene)
+    yield from _mistaken(scene, counted)
     filled = {"amount"} if scene.program in VALUED else set()
+    filled |= {"thing"} if scene.things else set()
     filled |= {"value"} if scene.program in ("per", "distinct") else set()
     filled |= {"secret", "text"} if scene.program.startswith("carry") else set()
     for text in (*counted, *scene.near, *scene.rest):
@@ -155,6 +160,29 @@ def _unfilled(scene: Scene) -> Iterator[str]:
             yield f"{text!r}: failed; steps are made to fail when a trajectory is put together"
     for text in sorted({*counted} & {*scene.near, *scene.rest}):
         yield f"{text!r}: plays a role and plays none (near, rest)"
+
+
+def _mistaken(scene: Scene, counted: Sequence[str]) -> Iterator[str]:
+    """Things that cannot be told apart."""
+    if scene.things and len(scene.things) < 2:
+        yield "things: two or more"
+    for thing in scene.things:
+        if not read_step(f'get(thing="{thing}")').ids:
+            yield f"things: {thing!r} is not read as the name of one thing; letters and digits, no date"
+    if not scene.program.startswith("known_"):
+        return
+    if not scene.things:
+        yield "things: what {thing} may be, two or more"
+        return
+    for text in counted:
+        if "{thing}" not in text and not _SAID.match(text) and "(" in text.partition("'")[0]:
+            yield f"{text!r}: a call without {{thing}}"
+    one, other = (
+        {name for s in scene.plays(role) for name, _ in read_step(s.replace("{thing}", scene.things[0])).ids}
+        for role in scene.cast
+    )
+    if one and other and not one & other:
+        yield f"things: no argument for {{thing}} is called the same in both roles ({sorted(one)}, {sorted(other)})"
 
 
 def _untold(scene: Scene) -> Iterator[str]:

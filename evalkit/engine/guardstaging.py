@@ -14,9 +14,9 @@ from typing import Any
 from evalkit.engine.guardscenes import Scene, faults, files, placed
 from evalkit.guardrails import programs
 from evalkit.guardrails.dataset import Row, Span
-from evalkit.guardrails.programs import COUNTED, FAR, ROLES, Facts
-from evalkit.guardrails.texts import carried, read_step
-from evalkit.guardrails.verdict import different
+from evalkit.guardrails.programs import BEYOND, COUNTED, FAR, ROLES
+from evalkit.guardrails.texts import read_step
+from evalkit.guardrails.verdict import facts_of
 
 KEPT_APART = 12
 """Of so many scenes of a file one is the dev part's."""
@@ -29,7 +29,10 @@ TRIES = 200
 """Draws after which no trajectory of the wanted kind is looked for any more."""
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_SAID = ("User: ", "Assistant: ")
+_SAID = re.compile(r"[A-Z][\w .]{0,30}: ")
+"""Somebody speaks: User, Assistant, Supervisor."""
+MAIN = 0.7
+"""How often a step is about the thing that most of the trajectory is about."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,14 @@ def rows_of(scene: Scene, name: str, part: str, rng: Random, wordings: int, alon
     `alone` times more without steps. `rng` decides all that is drawn.
     """
     numbers = _drawn(scene, rng)
-    pair = _pair(scene, numbers, rng)
+    pair = _pair(scene, numbers, rng) if scene.program != BEYOND else []
     said = list(scene.say)
     rng.shuffle(said)
     known: dict[str, Any] = {"program": scene.program, "family": name, "group": name, "part": part}
     known |= {k: getattr(numbers, k) for k in ("n", "w", "v") if getattr(scene, k) is not None}
-    for k, words in enumerate(said[: wordings + alone]):
+    for k, words in enumerate(said if scene.program == BEYOND else said[: wordings + alone]):
         policy, spans = worded(words, numbers)
-        if k >= wordings:
+        if k >= wordings or scene.program == BEYOND:
             yield Row(id=f"{name}/words-{k}", policy=policy, steps=(), label=False, spans=spans, **known)
             continue
         for label, steps in pair:
@@ -133,8 +136,7 @@ def broken(scene: Scene, steps: Sequence[_Told], numbers: _Numbers) -> bool:
 
     read = [read_step(s.text) for s in steps]
     roles = {r: np.array([[r in s.roles for s in steps]], bool) for r in ROLES}
-    facts = Facts(roles, np.array([s.ok for s in read], bool), [s.value for s in read], [s.number for s in read],
-                  carried(read), numbers.n, numbers.w, numbers.v, different(read))  # fmt: skip
+    facts = facts_of(scene.say[0], read, roles, numbers.n, numbers.w, numbers.v)
     return bool(programs.broken(scene.program, facts)[0, -1])
 
 
@@ -171,8 +173,11 @@ def _trajectory(scene: Scene, numbers: _Numbers, rng: Random) -> list[_Told]:
     while len(steps) < LENGTHS[0]:
         steps.insert(rng.randint(0, len(steps)), _Told(rng.choice(scene.rest or scene.near)))
     secrets = [rng.choice(scene.secrets)] if scene.secrets else []
+    thing = rng.choice(scene.things) if scene.things else ""
     fails = {"failures": 0.7, "forbid_try": 0.3}.get(scene.program, 0.07)
-    return [_filled(scene, _failing(s, rng) if rng.random() < fails else s, numbers, secrets, rng) for s in steps]
+    return [
+        _filled(scene, _failing(s, rng) if rng.random() < fails else s, numbers, secrets, rng, thing) for s in steps
+    ]
 
 
 def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Random) -> list[_Told]:
@@ -181,10 +186,11 @@ def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Rando
     playing = [i for i, s in enumerate(found) if s.roles]
     how = rng.choice(("out", "move", "in", "fail", "near", "other"))
     secrets = [s for s in scene.secrets if any(s in t.text for t in steps)]
+    thing = max(scene.things, key=lambda s: sum(s in t.text for t in steps), default="")
     role = rng.choice(scene.cast)
     if how == "in" or not playing:
         made = _Told(rng.choice(scene.plays(role)), frozenset([role]))
-        found.insert(rng.randint(0, len(found)), _filled(scene, made, numbers, secrets, rng))
+        found.insert(rng.randint(0, len(found)), _filled(scene, made, numbers, secrets, rng, thing))
         return found
     at = rng.choice(playing)
     if how == "out" and len(found) > LENGTHS[0]:
@@ -192,11 +198,11 @@ def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Rando
     elif how == "fail":
         found[at] = _failing(found[at], rng)
     elif how == "near":
-        found[at] = _filled(scene, _Told(rng.choice(scene.near)), numbers, secrets, rng)
+        found[at] = _filled(scene, _Told(rng.choice(scene.near)), numbers, secrets, rng, thing)
     elif how == "other":
         one = next(iter(found[at].roles))
         made = replace(found[at], text=rng.choice(scene.plays(one)))
-        found[at] = _filled(scene, made, numbers, secrets, rng)
+        found[at] = _filled(scene, made, numbers, secrets, rng, thing)
     else:
         step = found.pop(at)
         found.insert(rng.randint(0, len(found)), step)
@@ -205,16 +211,20 @@ def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Rando
 
 def _failing(step: _Told, rng: Random) -> _Told:
     """The step without success; what is said cannot fail."""
-    if step.text.startswith(_SAID):
+    if _SAID.match(step.text):
         return step
     done = step.text.partition(" -> ")[0]
     web = read_step(done).text == done and "(" not in done.partition("'")[0]
     return replace(step, text=f"{done} -> {'failed' if web else rng.choice(FAILURES)}")
 
 
-def _filled(scene: Scene, step: _Told, numbers: _Numbers, secrets: Sequence[str], rng: Random) -> _Told:
-    """With amounts, values, secrets and texts put in."""
+def _filled(
+    scene: Scene, step: _Told, numbers: _Numbers, secrets: Sequence[str], rng: Random, thing: str
+) -> _Told:  # fmt: skip
+    """With amounts, values, things, secrets and texts put in."""
     text = step.text
+    if "{thing}" in text:
+        text = text.replace("{thing}", thing if rng.random() < MAIN else rng.choice(scene.things))
     if "{amount}" in text:
         text = text.replace("{amount}", _amount(scene, numbers, rng))
     if "{value}" in text:
@@ -243,7 +253,7 @@ def every_fault(*places: Path) -> Iterator[str]:
     for path, scenes in files(places):
         for k, scene in enumerate(scenes):
             wrong = list(faults(scene))
-            if not wrong and not example(scene, k):
+            if not wrong and scene.program != BEYOND and not example(scene, k):
                 wrong = ["no two trajectories found of which one breaks the rule: look at roles, numbers and results"]
             yield from (placed(path, k, scene, w) for w in wrong)
 

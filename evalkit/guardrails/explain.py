@@ -14,7 +14,7 @@ from evalkit.guardrails.encoder import ReadPolicy
 from evalkit.guardrails.guard import Guard
 from evalkit.guardrails.names import named, overruled, runs
 from evalkit.guardrails.policyset import GuardPolicy
-from evalkit.guardrails.programs import COUNTED, ROLES, SPANNED, USED, VALUED
+from evalkit.guardrails.programs import BEYOND, COUNTED, ROLES, SPANNED, USED, VALUED
 from evalkit.guardrails.texts import clauses
 from evalkit.guardrails.trained import Guardrail
 
@@ -61,6 +61,10 @@ SAYS: Mapping[str, str] = {
     "carry_until": "what {trigger} shows must not go into {target} before {reset}",
     "precede_above": "{target} with more than {v} only after {need}",
     "respond_above": "after {trigger} with more than {v}, {need} has to follow",
+    "known_forbid": "no {target} for what is known as {trigger}",
+    "known_only": "{target} only for what is known as {need}",
+    "known_forbid_above": "no {target} for what is known as {trigger} with more than {v}",
+    "beyond": "nothing that calls, acts and plain facts can show: a judge or a person has to decide",
 }
 """What each program demands, in words."""
 
@@ -85,8 +89,8 @@ class Reading:
     """Sentences that demand something and of which no word was taken for a role: a second rule on the line."""
 
     def understood(self, least: float = SURE) -> bool:
-        """Whether it is sure enough, and lacks nothing."""
-        return self.sure >= least and not self.missing and not self.unread
+        """Whether it is sure enough, lacks nothing, and is something that steps can show."""
+        return self.sure >= least and self.program != BEYOND and not self.missing and not self.unread
 
 
 Decider = Literal["rule", "disclosure", "model", "unread"]

@@ -34,6 +34,8 @@ class Opinion(NamedTuple):
     """Of the answer."""
     precedents: tuple[str, ...] = ()
     detail: str = ""
+    unread: bool = False
+    """The scorer says that it cannot tell: a judge is asked, where there is one."""
 
 
 class Failed(NamedTuple):
@@ -121,6 +123,8 @@ class Panel:
         """Whether an opinion is none, for a policy severe enough to ask further."""
         if isinstance(said, Failed) or said.stage == "judge" or policy.severity < settings.judge_from:
             return False
+        if said.unread and self.judge is not None:
+            return True
         threshold = policy.threshold or said.threshold
         band = policy.unsure
         if band is None and self.judge is not None:
@@ -170,7 +174,7 @@ class Panel:
 
     async def _ask(self, job: Job, policy: GuardPolicy, said: Said) -> Said:
         assert isinstance(said, Opinion)
-        unsure = f"unsure: probability {said.probability:.2f}"
+        unsure = "not to be told from steps" if said.unread else f"unsure: probability {said.probability:.2f}"
         if self.judge is None:
             return Failed(f"{unsure}, and no judge is configured")
         if not self._judge_breaker.enter():
@@ -225,8 +229,9 @@ def _assessed(scorer: Any, policy: GuardPolicy, steps: Sequence[str]) -> Opinion
         found = scorer.assess(policy, steps)
         precedents = tuple(map(str, getattr(found, "precedents", ())))
         return Opinion(
-            _probability(found.probability), threshold, "model", (), precedents, getattr(found, "reason", "")
-        )
+            _probability(found.probability), threshold, "model", (), precedents, getattr(found, "reason", ""),
+            getattr(found, "unread", False),
+        )  # fmt: skip
     return Opinion(_probability(scorer.score(policy.words, steps)), threshold, "model")
 
 

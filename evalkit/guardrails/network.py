@@ -72,7 +72,7 @@ def heads(size: int) -> tuple[Any, Any]:
     roles = len(ROLES)
 
     class Understand(nn.Module):  # type: ignore[misc, name-defined]
-        """(policies, m, size), (policies, m) -> programs (policies, 32), tags (policies, m, 1 + roles), numbers."""
+        """(policies, m, size), (policies, m) -> programs (policies, 36), tags (policies, m, 1 + roles), numbers."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""What a policy demands of a row of steps, once it is known which steps are meant: 32 programs over five roles.
+"""What a policy demands of a row of steps, once it is known which steps are meant: 36 programs over five roles.
 
 A program is exact; which steps play a role is uncertain, and is given as rows of booleans, one row a *world*. All
 worlds run at once. The meaning is that of core/rules.py (tests/guardrails/test_programs.py holds them against
@@ -33,6 +33,8 @@ class Facts:
     n: int = 1
     w: int = FAR
     v: float = 0.0
+    shown: Sequence[float | None] = ()
+    """What a step tells of its thing: the number in its result, else the one that it passed. Empty: as `numbers`."""
     apart: Any = None
     """Booleans, (steps, steps): two calls are about different things; a check of one customer is none of another. None:
     no two are."""
@@ -46,6 +48,13 @@ class Facts:
         import numpy as np
 
         return self.done(role) & np.array([x is not None and x > self.v for x in self.numbers], bool)
+
+    def shown_above(self, role: str) -> Any:
+        """Where it was done and a number above `v` came to light."""
+        import numpy as np
+
+        shown = self.shown or self.numbers
+        return self.done(role) & np.array([x is not None and x > self.v for x in shown], bool)
 
 
 Program = Callable[[Facts], Any]
@@ -194,6 +203,15 @@ def _open(f: Facts, i: int, trigger: Any, until: Any | None, w: int) -> Any:
     return found & (ended <= last)
 
 
+def _known(f: Facts, row: Any) -> Any:
+    """(worlds, steps): whether by each step, itself among them, its thing has been shown to be so."""
+    import numpy as np
+
+    if f.apart is None:
+        return np.logical_or.accumulate(row, axis=1)
+    return _each_step(f, lambda i: row[:, i] | (_latest(row, f, i) >= 0))
+
+
 def _count(row: Any, n: int, w: int = FAR, reset: Any | None = None) -> Any:
     import numpy as np
 
@@ -291,6 +309,10 @@ PROGRAMS: dict[str, Program] = {
     # new ones come last: a network knows programs by their places
     "precede_above": lambda f: _precede(f, f.done("need"), None, FAR, f.above("target")),
     "respond_above": lambda f: _respond(f, f.above("trigger"), f.done("need"), FAR),
+    "known_forbid": lambda f: _forbid(f.done("target") & _known(f, f.done("trigger"))),
+    "known_only": lambda f: _forbid(f.done("target") & ~_known(f, f.done("need"))),
+    "known_forbid_above": lambda f: _forbid(f.done("target") & _known(f, f.shown_above("trigger"))),
+    "beyond": _blank,
 }
 NAMES = tuple(PROGRAMS)
 USED: dict[str, tuple[str, ...]] = {
@@ -308,9 +330,14 @@ USED: dict[str, tuple[str, ...]] = {
     "carry": ("trigger", "target"),
     **dict.fromkeys(("carry_to_either", "carry_from_either"), ("trigger", "target", "other")),
     "carry_until": ("trigger", "target", "reset"),
+    **dict.fromkeys(("known_forbid", "known_forbid_above"), ("trigger", "target")),
+    "known_only": ("need", "target"),
+    "beyond": (),
 }
 """The roles that decide a program."""
 COUNTED = {"count", "rate", "distinct", "per", "least", "failures", "between"}
 SPANNED = {"forbid_early", "require_soon", "precede_soon", "respond_soon", "after_pause", "rate"}
-VALUED = {"forbid_above", "precede_above", "respond_above", "after_forbid_above", "sum"}
+VALUED = {"forbid_above", "precede_above", "respond_above", "after_forbid_above", "known_forbid_above", "sum"}
 """Programs that need a count, a span of steps, a value."""
+BEYOND = "beyond"
+"""What steps cannot show: tone, truth, care, harm in general. Never broken; whoever asks has to be told."""

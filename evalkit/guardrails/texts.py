@@ -30,11 +30,13 @@ _FINE = re.compile(
     r"""\W*((ok|status|success|result|succeeded)\W+)?(done|ok|success|true|succeeded|completed)\W*""", re.IGNORECASE
 )
 """A result that says no more than that the call went well."""
-_AMOUNT = re.compile(
-    r"""\b\w*(?:amount|total|sum|price|value|qty|quantity|limit|credit)\w*["']?\s*[=:]\s*["']?(?P<n>[^\s,"')}]+)""",
-    re.IGNORECASE,
-)
+AMOUNT = re.compile(r"\w*(?:amount|total|sum|price|value|qty|quantity|limit|credit)\w*", re.IGNORECASE)
 """An argument that is a number by its name."""
+_AMOUNTS = re.compile(rf"""\b{AMOUNT.pattern}["']?\s*[=:]\s*["']?(?P<n>[^\s,"')}}]+)""", re.IGNORECASE)
+_PASSED = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)*(?![\w-])")
+"""A number among the arguments of a call; the digits of K-17 and of a date are none."""
+_KEYED = re.compile(rf"""(\w+)["']?\s*[=:]\s*["']?({_PASSED.pattern})""")
+"""A number with its name."""
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _VALUES = {
@@ -51,9 +53,11 @@ _ARGUMENT = re.compile(
 )
 _IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_#-])#?[\w-]+")
 """Letters and digits in one: K-17, SO731, U_9. A number alone is one where its argument says so."""
-_IDENTIFIES = re.compile(
+IDENTIFIES = re.compile(
     r"(?:\A|_)(?:id|no|nr|num|ref|key|uuid|mrn|iban|sku|serial|ticket|order|account|case)\Z|(?<=[a-z])I[dD]\Z"
 )
+_NAMING = re.compile(r"_?(?:id|no|nr|num|ref|key|uuid|number|code)\Z|(?<=[a-z])I[dD]\Z")
+"""order_id, orderId and order name the same kind of thing."""
 _MEASURES = re.compile(
     r"amount|total|sum|price|value|qty|quantity|limit|credit|size|date|time|when|day|month|year|period|version|text|body",
     re.IGNORECASE,
@@ -61,6 +65,7 @@ _MEASURES = re.compile(
 """Arguments whose values are no names of things, whatever they look like."""
 _DATED = re.compile(r"\d{4}-\d{2}|\d{1,2}[:h]\d{2}|v?\d+(?:\.\d+)+")
 """Dates, times and versions tell things apart that are not things."""
+_DIGITS = re.compile(r"\d+")
 _CALL = re.compile(r"([\w.\-/ ]{1,80})\((.*)\)\s*", re.DOTALL)
 
 
@@ -88,7 +93,14 @@ class Step:
     """The number that was entered or passed: of an argument that is called an amount or the like, else the last."""
     ok: bool
     ids: frozenset[tuple[str, str]]
-    """Arguments of a call that name one thing among its like: ("customer_id", "c-17")."""
+    """Arguments of a call that name one thing among its like: ("customer_id", "c-17"), ("customer", "c-17"); where it
+    has none, those of its result."""
+    passed: tuple[tuple[str, str], ...]
+    """Arguments of a call with their values, in lower case."""
+    numbers: tuple[tuple[str, float], ...]
+    """Numbers of the result with their names."""
+    amount: bool
+    """Whether `number` is an argument that is called an amount."""
     gives: tuple[str, ...]
     """What the result shows that can be followed: the words of each value in it (core/values.py)."""
 
@@ -97,7 +109,7 @@ class Step:
 def read_step(text: str) -> Step:
     """Takes a step of `core.steps` apart."""
     done, _, result = text.partition(_ARROW)
-    action = parse_action(text)
+    action, call = parse_action(text), None
     if action is not None:
         quoted = tuple(q.casefold() for q in (action.name, action.value) if q)
         value = action.value if action.value is not None else action.name
@@ -113,16 +125,24 @@ def read_step(text: str) -> Step:
     ok = not (result and _FAILED.match(result))
     little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
     shown = done if action is not None or little else text
-    ids = frozenset() if action is not None else frozenset(_identities(value))
     gives = tuple(_shown(result)) if ok and result else ()
-    return Step(shown, done, quoted, value.casefold(), entered, ok, ids, gives)
+    if call is None:
+        return Step(shown, done, quoted, value.casefold(), entered, ok, frozenset(), (), _named(result), False, gives)
+    ids = frozenset(_identities(value)) or frozenset(_identities(result) if result[:1] == "{" else ())
+    passed = tuple((m[1], (m[2] or m[3] or m[4] or "").casefold()) for m in _ARGUMENT.finditer(value))
+    amount = bool(_AMOUNTS.search(value))
+    return Step(shown, done, quoted, value.casefold(), entered, ok, ids, passed, _named(result), amount, gives)
+
+
+def _named(result: str) -> tuple[tuple[str, float], ...]:
+    return tuple((m[1], x) for m in _KEYED.finditer(result) if (x := _float(m[2])) is not None)
 
 
 def _passed(arguments: str) -> float | None:
-    for m in _AMOUNT.finditer(arguments):
-        if (found := numbers_of(m["n"])) and found[0] is not None:
+    for m in _AMOUNTS.finditer(arguments):
+        if found := numbers_of(m["n"]):
             return found[0]
-    every = numbers_of(arguments)
+    every = [x for m in _PASSED.finditer(arguments) if (x := _float(m[0])) is not None]
     return every[-1] if every else None
 
 
@@ -131,9 +151,11 @@ def _identities(arguments: str) -> Iterator[tuple[str, str]]:
         value = m[2] or m[3] or m[4] or ""
         if _MEASURES.search(m[1]):
             continue
-        named = value.isdigit() and len(value) > 1 and _IDENTIFIES.search(m[1])
+        named = value.isdigit() and len(value) > 1 and IDENTIFIES.search(m[1])
         if (named or _IDENTITY.fullmatch(value)) and not _DATED.match(value):
+            kind = _NAMING.sub("", m[1]).casefold()
             yield m[1].casefold(), value.casefold()
+            yield kind or f"like {_DIGITS.sub('0', value).casefold()}", value.casefold()
 
 
 def apart(one: Step, other: Step) -> bool:

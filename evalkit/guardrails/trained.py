@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, TypeVar
@@ -24,10 +24,11 @@ from evalkit.guardrails import linear, verdict
 from evalkit.guardrails.calibrated import Platt
 from evalkit.guardrails.encoder import Encoder
 from evalkit.guardrails.names import named, overruled
+from evalkit.guardrails.programs import BEYOND
 from evalkit.guardrails.texts import clauses, read_step
 
 RECORD = "training.json"
-READING = 2
+READING = 3
 """Goes up with every change of texts.py, programs.py or verdict.py that can move a score: it is in each version."""
 Recipe = Literal["linear", "encoder"]
 Stage = Literal["names", "linear", "encoder"]
@@ -69,6 +70,8 @@ class Judged:
     onset: int | None
     """The first step by which it says so; None where none does, or only the end."""
     stage: Stage
+    unread: bool = False
+    """The policy was taken for one that steps cannot show (programs.BEYOND): the answer says nothing."""
 
 
 class Guardrail:
@@ -128,8 +131,19 @@ class Guardrail:
             return [answer for part in pool.map(lambda some: [ask(pair) for pair in some], parts) for answer in part]
 
     def assess(self, policy: Any, steps: Sequence[str]) -> Judged:
-        """For the guard core: a policy record (its `text` counts) over the steps so far."""
-        return self.judge(policy.text, steps, ended=False)
+        """For the guard core: a policy record (its `text` counts) over the steps so far. `unread` where a line of it
+        is one that steps cannot show, and nothing else is broken.
+        """
+        found = self.judge(policy.text, steps, ended=False)
+        if found.probability < self.threshold and any(map(self.beyond, clauses(policy.text))):
+            return replace(found, unread=True)
+        return found
+
+    def beyond(self, policy: str) -> bool:
+        """Whether one policy is taken for one that no steps can show: tone, truth, harm in general."""
+        if self.record.recipe == "linear":
+            return False
+        return self.encoder.policy(policy).means.programs[0][0] == BEYOND
 
     def start(self, policy: str) -> "Session":
         """A conversation that goes on step by step."""
@@ -155,7 +169,7 @@ class Guardrail:
         if played is None:
             played, stage = self.encoder.played(policy, steps), "encoder"
             played = overruled(read, steps, played) if self.record.names else played
-        return verdict.curve(read.means, played, [read_step(s) for s in steps]), stage  # type: ignore[return-value]
+        return verdict.curve(read.means, played, [read_step(s) for s in steps], policy), stage  # type: ignore[return-value]
 
     def _judge(self, policy: str, steps: Sequence[str], ended: bool) -> Judged:
         if self.record.recipe == "linear":

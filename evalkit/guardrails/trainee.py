@@ -272,7 +272,7 @@ class Trainee:
                 p = batch.policies[row.policy]
                 means = verdict.understood(programs[p], [(n, numbers[p, at]) for at, n in seen.tokens[p].numbers])
                 who = np.array([played[batch.pairs[p, batch.steps[s]]] for s in row.steps])
-                yield row, verdict.curve(means, who, [read_step(s) for s in row.steps]), means
+                yield row, verdict.curve(means, who, [read_step(s) for s in row.steps], row.policy), means
 
 
 def _kind(row: Row, start: int, value: float) -> str:

@@ -1,7 +1,7 @@
 """From what was read (which program, which numbers, who plays which role) to the probability that the policy is broken.
 
 The programs are run in a few worlds: in each, a role is played by the steps whose probability passes a level of that
-world. The answer is the share of worlds in which the policy is broken, over the likeliest programs. Reads no text.
+world. The answer is the share of worlds in which the policy is broken, over the likeliest programs.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.guardrails import programs
+from evalkit.guardrails.measures import shown_of, values_of
 from evalkit.guardrails.programs import FAR, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
@@ -62,10 +63,10 @@ def _number(numbers: Sequence[tuple[Number, Any]], kinds: Sequence[int]) -> floa
     return found
 
 
-def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
+def curve(policy: Understood, played: Any, steps: Sequence[Step], text: str) -> Any:
     """(steps + 1,): the probability that the policy is broken by each step, and by the end.
 
-    `played`: (steps, roles) probabilities.
+    `played`: (steps, roles) probabilities. `text`: the policy's, whose words tell which values and numbers count.
     """
     import numpy as np
 
@@ -73,13 +74,21 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step]) -> Any:
         played = np.zeros((0, len(ROLES)))
     levels = np.array(LEVELS)
     roles = {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
-    ok = np.array([s.ok for s in steps], bool)
-    facts = Facts(roles, ok, [s.value for s in steps], [s.number for s in steps], carried(steps), policy.n, policy.w,
-                  policy.v, different(steps))  # fmt: skip
+    facts = facts_of(text, steps, roles, policy.n, policy.w, policy.v)
     found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
     for name, share in policy.programs:
         found += share * programs.broken(name, facts).mean(0)
     return found
+
+
+def facts_of(text: str, steps: Sequence[Step], roles: dict[str, Any], n: int, w: int, v: float) -> Facts:
+    """What the programs have to know of steps whose roles are known."""
+    import numpy as np
+
+    ok = np.array([s.ok for s in steps], bool)
+    numbers = [s.number for s in steps]
+    return Facts(roles, ok, values_of(text, steps), numbers, carried(steps), n, w, v, shown_of(text, steps),
+                 different(steps))  # fmt: skip
 
 
 def different(steps: Sequence[Step]) -> Any:

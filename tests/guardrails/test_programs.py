@@ -59,6 +59,8 @@ RULES = {
     "carry_until": {"tags": {"s": {"from": {"do": "read", "target": "a"}}},
                     "forbid": {"do": "type", "target": "b", "value": {"carries": "s"}}, "until": act("c")},
 }  # fmt: skip
+NO_RULE = {"known_forbid", "known_only", "known_forbid_above", "beyond"}
+"""Programs about what a step shows, and one that nothing breaks: the rule language has no single form for them."""
 SECRETS = ("code 4711 xyz", "card 0815 abc")
 
 
@@ -80,11 +82,11 @@ def actions(draw: st.DrawFn) -> list[dict[str, object]]:
 
 
 def test_every_program_has_a_rule_here_and_roles_of_its_own() -> None:
-    assert set(RULES) == set(PROGRAMS) == set(USED) == set(NAMES)
+    assert set(RULES) | NO_RULE == set(PROGRAMS) == set(USED) == set(NAMES)
     assert all(set(roles) <= set(ROLES) for roles in USED.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RULES)
 @settings(max_examples=15, deadline=None)
 @given(steps=actions())
 def test_a_program_breaks_where_its_rule_breaks(name: str, steps: list[dict[str, object]]) -> None:
@@ -174,3 +176,36 @@ def test_a_check_of_one_thing_is_none_of_another(made: tuple[Facts, list[int]], 
                         [found.numbers[i] for i in kept], [[] for _ in kept], v=3.0)  # fmt: skip
             parts.append(broken(name, one)[0, -1])
     assert whole == any(parts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(facts_of_things(), st.sampled_from(("known_forbid", "known_only", "known_forbid_above")))
+def test_what_is_known_of_a_thing_decides_about_it(made: tuple[Facts, list[int]], name: str) -> None:
+    """Held against plain loops: the step itself counts as a look at its thing, and so does each earlier one."""
+    found, things = made
+    apart_ = np.array([[a != b and a > 0 and b > 0 for b in things] for a in things])
+    got = broken(name, replace(found, apart=apart_))[0]
+    shows = found.roles["need" if name == "known_only" else "trigger"][0]
+    seen = False
+    for i, thing in enumerate(things):
+        known = any(
+            shows[j] and found.ok[j] and (name != "known_forbid_above" or found.numbers[j] > found.v)  # type: ignore[operator]
+            and (j == i or things[j] == thing or not things[j] or not thing) for j in range(i + 1)
+        )  # fmt: skip
+        seen |= bool(found.roles["target"][0, i] and found.ok[i] and known != (name == "known_only"))
+        assert got[i] == seen
+    assert got[-1] == seen
+
+
+def test_the_number_that_a_look_up_showed_counts_before_one_that_was_passed() -> None:
+    rows = {role: np.zeros((1, 2), bool) for role in ROLES}
+    rows["trigger"][0, 0] = rows["target"][0, 1] = True
+    plain = Facts(rows, np.ones(2, bool), ["", ""], [9.0, None], [[], []], v=3.0)
+    assert broken("known_forbid_above", plain)[0].tolist() == [False, True, True]
+    assert not broken("known_forbid_above", replace(plain, shown=[2.0, None])).any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(facts_of_things())
+def test_what_is_beyond_is_never_broken(made: tuple[Facts, list[int]]) -> None:
+    assert not broken("beyond", made[0]).any()

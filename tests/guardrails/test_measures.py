@@ -1,0 +1,79 @@
+"""Which value and which number of a step a policy means."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.guardrails.measures import shown_of, values_of
+from evalkit.guardrails.texts import read_step
+
+
+@pytest.mark.parametrize(
+    ("policy", "value"),
+    [
+        ("No member may get more than two vouchers.", "m-31"),
+        ("At most two vouchers per member.", "m-31"),
+        ("Vouchers: not more than 2 on the same card.", "c9"),
+        ("At most three different cards may be used.", "c9"),
+        ("At most two vouchers.", 'mbr="m-31", card_no="c9", voucher="v1"'),
+    ],
+)
+def test_what_a_limit_counts_by_is_the_argument_that_it_names(policy: str, value: str) -> None:
+    step = read_step('vouchers.give(mbr="M-31", card_no="C9", voucher="V1")')
+    named = values_of(policy.replace("member", "mbr") if "card" not in policy else policy, [step])
+    assert named == [value]
+
+
+def test_a_shortened_name_is_the_word_it_begins() -> None:
+    step = read_step('fees.drop(cust="K-2", fee="F1")')
+    assert values_of("Not more than once for each customer.", [step]) == ["k-2"]
+
+
+def test_a_step_without_such_an_argument_counts_as_before() -> None:
+    steps = [read_step("Type textbox 'Recipient': 'anna'"), read_step('send(to="anna")'), read_step("User: hello")]
+    assert values_of("At most two mails to the same person.", steps) == [s.value for s in steps]
+
+
+@pytest.mark.parametrize(
+    ("policy", "step", "number"),
+    [
+        ("Parcels of more than 12 kg", 'scan(code="B-7") -> {"kg": 14.5, "zone": 3}', 14.5),
+        ("Orders worth more than 500", 'get(order="A1") -> {"order": 9912, "total": 620, "items": 4}', 620),
+        ("Patients with a weight above 90", 'get(mrn="P1") -> {"age": 71, "weight_kg": "94"}', 94),
+        ("Orders worth more than 500", 'price.set(order="A1", amount=620) -> {"revision": 3}', 620),
+        ("More than 3 of them", 'get(x="A-17") -> {"left": 4}', 4),
+        ("More than 3 of them", 'get(x="A-17", y="2026-01-31")', None),
+        ("More than 3 of them", "User: I want 5", 5),
+    ],
+)
+def test_the_number_that_came_to_light(policy: str, step: str, number: float | None) -> None:
+    assert shown_of(policy, [read_step(step)]) == [number]
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_any_text_is_read(policy: str, text: str) -> None:
+    steps = [read_step(text), read_step(f"f(a={text}) -> {text}")]
+    assert len(values_of(policy, steps)) == len(shown_of(policy, steps)) == 2
+
+
+def test_the_digits_of_a_name_are_no_amount() -> None:
+    assert read_step('pay(to="K-17", times=3, ref="X-99")').number == 3
+    assert read_step('pay(to="K-17", on="2026-01-31")').number is None
+    assert read_step("pay(delta=-5)").number == -5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('get(copy="BK-1a")', 'lend(copy_id="BK-2b")', False),
+        ('get(orderId="A-1")', 'cancel(order="A-2")', False),
+        ('get(id="A-1")', 'cancel(ref="A-2")', False),
+        ('get(id="A-1")', 'cancel(ref="ZZ-9981")', True),
+        ('find(email="a@b.c") -> {"customer_id": "K-1"}', 'close(customer="K-2")', False),
+        ('find(email="a@b.c") -> {"customer_id": "K-1"}', 'close(customer="K-1")', True),
+    ],
+)
+def test_things_are_told_apart_by_arguments_of_one_kind(one: str, other: str, same: bool) -> None:
+    from evalkit.guardrails.texts import apart
+
+    assert apart(read_step(one), read_step(other)) is not same
