@@ -44,7 +44,8 @@ def main(name: str, folder: Path, most: int) -> None:
     sop = [e for e in labelled("sopbench", folder / "sopbench") if e.tags["goal_tried"] == "true"]
     sets = {
         **{f"scenes of a new writer (ours): {p.stem}": scenes(p.stem) for p in sorted(SCENES.glob("*.yaml"))},
-        "policies of two strangers (ours, strangers.jsonl)": strangers(),
+        "policies of two strangers (ours, strangers.jsonl)": strangers("strangers"),
+        "policies of a third stranger (ours, third_stranger.jsonl)": strangers("third_stranger"),
         "R-Judge": labelled("rjudge", folder / "rjudge"),
         "ToolEmu": labelled("toolemu", folder / "toolemu_agentspec"),
         "OpenAgentSafety (consensus)": labelled("openagentsafety", folder / "openagentsafety"),
@@ -72,14 +73,14 @@ def scenes(trade: str) -> list[Example]:
     ]  # fmt: skip
 
 
-def strangers() -> list[Example]:
-    """100 policies as operators write them, each with a trajectory that breaks it and one that just keeps it.
+def strangers(name: str) -> list[Example]:
+    """Policies as operators write them, each with a trajectory that breaks it and one that just keeps it.
 
-    Written for this project by two who knew neither the guardrail nor the generator.
+    Written for this project by people who knew neither the guardrail nor the generator: 100 by two, 50 by a third.
     """
-    lines = Path(__file__).with_name("strangers.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name(f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [
-        Example(id=f"strangers/{i}", source="strangers", group=row["policy"], steps=row["steps"], label=row["label"],
+        Example(id=f"{name}/{i}", source=name, group=row["policy"], steps=row["steps"], label=row["label"],
                 policies=[{"id": f"p{i}", "text": row["policy"]}], grade="curated")  # type: ignore[arg-type]
         for i, row in enumerate(map(json.loads, lines))
     ]  # fmt: skip
