@@ -262,5 +262,5 @@ def test_what_measures_shares_no_wording_with_what_trains() -> None:
     trained = load_scenes(content.find("guardrails", "small", "guardrail.yaml").with_name("scenes"))
     unseen = load_scenes(Path(__file__).parents[1] / "guardrails" / "unseen_scenes")
     words = {text for some in trained.values() for scene in some for text in scene.say}
-    assert sum(len(some) for some in unseen.values()) > 200
+    assert sum(len(some) for some in unseen.values()) > 100
     assert not [text for some in unseen.values() for scene in some for text in scene.say if text in words]
