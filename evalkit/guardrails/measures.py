@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from evalkit.guardrails.texts import AMOUNT, IDENTIFIES, Step
+from evalkit.guardrails.texts import AMOUNT, IDENTIFIES, Step, words_of
 
 SHORTEST = 3
 """Letters from which a shortened word is taken for the long one: cust, customer."""
 _WORD = re.compile(r"[a-z]+|\d+", re.IGNORECASE)
-_CASES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _EACH = re.compile(
     r"\b(?:per|each|every|any|no|one|single|same|different|distinct|separate|various|another|a given|a single)\s+"
     r"((?:[\w-]+\s+)?[\w-]+)",
@@ -34,7 +33,7 @@ def _counted_by(policy: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _parts(name: str) -> tuple[str, ...]:
-    return tuple(w.casefold() for w in _CASES.findall(name))
+    return tuple(w.casefold() for w in words_of(name))
 
 
 def _alike(name: str, words: Iterable[str]) -> bool:

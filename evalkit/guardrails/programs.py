@@ -339,5 +339,7 @@ COUNTED = {"count", "rate", "distinct", "per", "least", "failures", "between"}
 SPANNED = {"forbid_early", "require_soon", "precede_soon", "respond_soon", "after_pause", "rate"}
 VALUED = {"forbid_above", "precede_above", "respond_above", "after_forbid_above", "known_forbid_above", "sum"}
 """Programs that need a count, a span of steps, a value."""
+KNOWN = {"known_forbid", "known_only", "known_forbid_above"}
+"""Programs about what has been shown of a thing."""
 BEYOND = "beyond"
 """What steps cannot show: tone, truth, care, harm in general. Never broken; whoever asks has to be told."""

@@ -18,7 +18,7 @@ LONGEST = 60
 _QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
 SHORT = 40
 """Characters; a shorter result of a call may say how it went, and nothing else."""
-_ARROW = " -> "
+ARROW = " -> "
 _FAILED = re.compile(
     r"""[{"' ]*(failed|failure|error|denied|declined|rejected|refused|not found|invalid|timeout|timed out)\b"""
     r"""(?!["']?\s*:\s*(null|none|false|0\b|""|''))"""
@@ -54,7 +54,7 @@ _ARGUMENT = re.compile(
 _IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_#-])#?[\w-]+")
 """Letters and digits in one: K-17, SO731, U_9. A number alone is one where its argument says so."""
 IDENTIFIES = re.compile(
-    r"(?:\A|_)(?:id|no|nr|num|ref|key|uuid|mrn|iban|sku|serial|ticket|order|account|case)\Z|(?<=[a-z])I[dD]\Z"
+    r"(?:\A|_)(?:id|no|nr|num|number|ref|key|uuid|mrn|iban|sku|serial|ticket|order|account|case)\Z|(?<=[a-z])I[dD]\Z"
 )
 _NAMING = re.compile(r"_?(?:id|no|nr|num|ref|key|uuid|number|code)\Z|(?<=[a-z])I[dD]\Z")
 """order_id, orderId and order name the same kind of thing."""
@@ -65,6 +65,16 @@ _MEASURES = re.compile(
 """Arguments whose values are no names of things, whatever they look like."""
 _DATED = re.compile(r"\d{4}-\d{2}|\d{1,2}[:h]\d{2}|v?\d+(?:\.\d+)+")
 """Dates, times and versions tell things apart that are not things."""
+_CASES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_VERBS = re.compile(
+    r"add|apply|approve|archive|assign|book|buy|call|cancel|change|check|clear|close|complete|confirm|copy|create|decline|"
+    r"delete|disable|do|download|edit|enable|end|execute|export|fetch|find|get|id|list|load|lock|log|look|lookup|make|mark|"
+    r"merge|modify|move|notify|open|pay|post|publish|pull|push|put|query|read|refund|register|reject|release|remove|rename|"
+    r"reopen|replace|reset|resolve|restore|return|revoke|run|save|search|send|set|show|start|stop|submit|suspend|sync|"
+    r"transfer|unlock|update|upload|validate|verify|void|waive|write|api|v\d|new|by|for|of|in|on|from|the|to|up|\d+"
+)
+_EITHER = re.compile("block|file|issue|note|order|patch|process|record|request|schedule|ship|sign|status|tag|view")
+"""Words of tools that name no kind of thing; and those that do where nothing else does, or where they come later."""
 _DIGITS = re.compile(r"\d+")
 _CALL = re.compile(r"([\w.\-/ ]{1,80})\((.*)\)\s*", re.DOTALL)
 
@@ -108,13 +118,13 @@ class Step:
 @lru_cache(maxsize=1 << 16)
 def read_step(text: str) -> Step:
     """Takes a step of `core.steps` apart."""
-    done, _, result = text.partition(_ARROW)
+    done, _, result = text.partition(ARROW)
     action, call = parse_action(text), None
     if action is not None:
         quoted = tuple(q.casefold() for q in (action.name, action.value) if q)
         value = action.value if action.value is not None else action.name
         result = action.result or ""
-        done = text[: len(text) - len(_ARROW) - len(result)] if result else text
+        done = text[: len(text) - len(ARROW) - len(result)] if result else text
     else:
         call = _CALL.fullmatch(done)
         value = call[2] if call else done
@@ -128,7 +138,8 @@ def read_step(text: str) -> Step:
     gives = tuple(_shown(result)) if ok and result else ()
     if call is None:
         return Step(shown, done, quoted, value.casefold(), entered, ok, frozenset(), (), _named(result), False, gives)
-    ids = frozenset(_identities(value)) or frozenset(_identities(result) if result[:1] == "{" else ())
+    tool = call[1].strip()
+    ids = frozenset(identities(tool, value)) or frozenset(identities(tool, result) if result[:1] == "{" else ())
     passed = tuple((m[1], (m[2] or m[3] or m[4] or "").casefold()) for m in _ARGUMENT.finditer(value))
     amount = bool(_AMOUNTS.search(value))
     return Step(shown, done, quoted, value.casefold(), entered, ok, ids, passed, _named(result), amount, gives)
@@ -146,7 +157,11 @@ def _passed(arguments: str) -> float | None:
     return every[-1] if every else None
 
 
-def _identities(arguments: str) -> Iterator[tuple[str, str]]:
+def identities(tool: str, arguments: str) -> Iterator[tuple[str, str]]:
+    """What names one thing among its like, in the arguments of a call or in a record: ("customer", "c-17").
+
+    A mere `id` is one of what the tool is called by: get_order(id="A-1") gives ("order", "a-1").
+    """
     for m in _ARGUMENT.finditer(arguments):
         value = m[2] or m[3] or m[4] or ""
         if _MEASURES.search(m[1]):
@@ -154,8 +169,24 @@ def _identities(arguments: str) -> Iterator[tuple[str, str]]:
         named = value.isdigit() and len(value) > 1 and IDENTIFIES.search(m[1])
         if (named or _IDENTITY.fullmatch(value)) and not _DATED.match(value):
             kind = _NAMING.sub("", m[1]).casefold()
-            yield m[1].casefold(), value.casefold()
-            yield kind or f"like {_DIGITS.sub('0', value).casefold()}", value.casefold()
+            kinds = {m[1].casefold(), kind} if kind else _nouns(tool) or {f"like {_DIGITS.sub('0', value).casefold()}"}
+            yield from ((k, value.casefold()) for k in kinds)
+
+
+@lru_cache(maxsize=4096)
+def _nouns(tool: str) -> frozenset[str]:
+    """What a tool is about: order, for orders.get and cancel_order; it says what a mere `id` names."""
+    last = tool.replace("/", ".").rpartition(".")[2]
+    words = [w.casefold().removesuffix("s") if len(w) > 3 else w.casefold() for w in words_of(tool)]
+    nouns = [w for w in words if not _VERBS.fullmatch(w)]
+    if (first := [w.casefold() for w in words_of(last)[:1]]) and _EITHER.fullmatch(first[0]) and len(set(nouns)) > 1:
+        nouns = [w for w in nouns if w != first[0]]
+    return frozenset(nouns)
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in snake_case or camelCase."""
+    return _CASES.findall(name)
 
 
 def apart(one: Step, other: Step) -> bool:

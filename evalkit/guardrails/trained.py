@@ -23,8 +23,9 @@ from evalkit.core.types import Decision, Evidence, Model, digest
 from evalkit.guardrails import linear, verdict
 from evalkit.guardrails.calibrated import Platt
 from evalkit.guardrails.encoder import Encoder
+from evalkit.guardrails.looks import opened
 from evalkit.guardrails.names import named, overruled
-from evalkit.guardrails.programs import BEYOND
+from evalkit.guardrails.programs import BEYOND, KNOWN
 from evalkit.guardrails.texts import clauses, read_step
 
 RECORD = "training.json"
@@ -165,11 +166,13 @@ class Guardrail:
     def curve(self, policy: str, steps: Sequence[str]) -> tuple[Any, Stage]:
         """(steps + 1,): before calibration, the probability that one policy is broken by each step and by the end."""
         read = self.encoder.policy(policy)
-        played, stage = (named(read, steps) if self.record.names else None), "names"
+        looks = opened(steps) if any(name in KNOWN for name, _ in read.means.programs) else None
+        texts = steps if looks is None else looks.texts
+        played, stage = (named(read, texts) if self.record.names else None), "names"
         if played is None:
-            played, stage = self.encoder.played(policy, steps), "encoder"
-            played = overruled(read, steps, played) if self.record.names else played
-        return verdict.curve(read.means, played, [read_step(s) for s in steps], policy), stage  # type: ignore[return-value]
+            played, stage = self.encoder.played(policy, texts), "encoder"
+            played = overruled(read, texts, played) if self.record.names else played
+        return verdict.curve(read.means, played, [read_step(s) for s in steps], policy, looks), stage  # type: ignore[return-value]
 
     def _judge(self, policy: str, steps: Sequence[str], ended: bool) -> Judged:
         if self.record.recipe == "linear":

@@ -5,12 +5,13 @@ world. The answer is the share of worlds in which the policy is broken, over the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.guardrails import programs
+from evalkit.guardrails.looks import Opened
 from evalkit.guardrails.measures import shown_of, values_of
-from evalkit.guardrails.programs import FAR, NAMES, ROLES, Facts
+from evalkit.guardrails.programs import FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
 LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
@@ -63,22 +64,51 @@ def _number(numbers: Sequence[tuple[Number, Any]], kinds: Sequence[int]) -> floa
     return found
 
 
-def curve(policy: Understood, played: Any, steps: Sequence[Step], text: str) -> Any:
+def curve(policy: Understood, played: Any, steps: Sequence[Step], text: str, looks: Opened | None = None) -> Any:
     """(steps + 1,): the probability that the policy is broken by each step, and by the end.
 
-    `played`: (steps, roles) probabilities. `text`: the policy's, whose words tell which values and numbers count.
+    `played`: (steps, roles) probabilities; with `looks` a row for each of its steps. `text`: the policy's, whose words
+    tell which values and numbers count.
     """
     import numpy as np
 
     if not steps:
         played = np.zeros((0, len(ROLES)))
-    levels = np.array(LEVELS)
-    roles = {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
-    facts = facts_of(text, steps, roles, policy.n, policy.w, policy.v)
+    real = np.ones(len(steps), bool) if looks is None else np.array(looks.real, bool)
+    facts = facts_of(text, steps, _worlds(played[real]), policy.n, policy.w, policy.v)
     found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
     for name, share in policy.programs:
-        found += share * programs.broken(name, facts).mean(0)
+        if looks is None or name not in KNOWN:
+            found += share * programs.broken(name, facts).mean(0)
+        else:
+            found += (
+                share * programs.broken(name, _with_looks(policy, played, text, looks)).mean(0)[np.append(real, True)]
+            )
     return found
+
+
+def _with_looks(policy: Understood, played: Any, text: str, looks: Opened) -> Facts:
+    """Nobody does anything by a look; what a list shows of one thing holds for what has its name, and no other."""
+    import numpy as np
+
+    roles = _worlds(played)
+    real, listed = np.array(looks.real, bool), np.array(looks.listed, bool)
+    roles["target"] &= real
+    for role in ("trigger", "need"):
+        roles[role] &= ~(real & listed)
+    facts = facts_of(text, looks.steps, roles, policy.n, policy.w, policy.v)
+    apart: Any = np.zeros((len(listed), len(listed)), bool) if facts.apart is None else facts.apart.copy()
+    names = [{name for _, name in s.ids} for s in looks.steps]
+    for i in np.flatnonzero(listed & ~real):
+        apart[i] = apart[:, i] = [not names[i] & other for other in names]
+    return replace(facts, apart=apart)
+
+
+def _worlds(played: Any) -> dict[str, Any]:
+    import numpy as np
+
+    levels = np.array(LEVELS)
+    return {role: played[None, :, i] > np.roll(levels, -SHIFT[role])[:, None] for i, role in enumerate(ROLES)}
 
 
 def facts_of(text: str, steps: Sequence[Step], roles: dict[str, Any], n: int, w: int, v: float) -> Facts:

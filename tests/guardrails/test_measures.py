@@ -71,6 +71,13 @@ def test_the_digits_of_a_name_are_no_amount() -> None:
         ('get(id="A-1")', 'cancel(ref="ZZ-9981")', True),
         ('find(email="a@b.c") -> {"customer_id": "K-1"}', 'close(customer="K-2")', False),
         ('find(email="a@b.c") -> {"customer_id": "K-1"}', 'close(customer="K-1")', True),
+        ("users.get(id=412)", "orders.cancel(id=9001)", True),
+        ("users.get(id=412)", "delete_user(id=413)", False),
+        ("users.get(id=412)", "mail.send(user=413)", True),
+        ('users.get(id="U-412")', 'mail.send(user="U-413")', False),
+        ('order_cancel(id="A-1")', 'orders.get(id="A-2")', False),
+        ('issue_card(id="A-1")', 'issue.close(id="A-2")', True),
+        ('order_taxi(ref="A-1")', 'orders.get(id="A-2")', True),
     ],
 )
 def test_things_are_told_apart_by_arguments_of_one_kind(one: str, other: str, same: bool) -> None:

@@ -94,7 +94,7 @@ def test_calls_about_different_things_are_apart(one: str, other: str, different:
 
 
 def test_which_steps_are_apart_is_told_for_all_pairs() -> None:
-    texts = ['a(id="K-1")', "look()", 'b(id="K-2")', 'c(id="K-1")']
+    texts = ['get(id="K-1")', "look()", 'pay(id="K-2")', 'close(id="K-1")']
     steps = [read_step(t) for t in texts]
     found = different(steps)
     assert found.tolist() == [[apart(a, b) for b in steps] for a in steps]
