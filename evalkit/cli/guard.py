@@ -20,9 +20,10 @@ from evalkit.cli.serve import (
 from evalkit.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from evalkit.core.types import Message
+    from evalkit.engine.guardscenes import Scene
     from evalkit.guardrails.explain import Explained
     from evalkit.guardrails.guard import Guard
 
@@ -211,6 +212,7 @@ def _as_json(e: "Explained", sure: float) -> dict[str, object]:
 def scenes(
     places: Annotated[list[Path], typer.Argument(help="Files of scenes, or folders of them (docs/scenes.md).")],
     show: Annotated[int, typer.Option(min=0, help="So many scenes are shown with a trajectory of either kind.")] = 1,
+    json_: Json = False,
 ) -> None:
     """Check scenes before a guardrail is trained on them, and show what is made of them; exit 1 where one is wrong.
 
@@ -219,8 +221,12 @@ def scenes(
     from evalkit.cli import GATE
     from evalkit.engine.guardscenes import load_scenes
     from evalkit.engine.guardstaging import every_fault, example
+    from evalkit.guardrails.programs import BEYOND
 
     wrong = list(every_fault(*places))
+    if json_:
+        _scenes_as_json(wrong, {} if wrong else load_scenes(*places), show)
+        raise typer.Exit(GATE if wrong else 0)
     for line in wrong:
         typer.echo(line)
     if wrong:
@@ -229,6 +235,8 @@ def scenes(
     found = load_scenes(*places)
     every = [scene for some in found.values() for scene in some]
     for k, scene in enumerate(every[:show]):
+        if scene.program == BEYOND:
+            typer.echo(f"{scene.say[0]}\n  nothing that steps can show; its words are learned")
         for row in example(scene, k):
             typer.echo(row.policy if row.label else "")
             typer.echo("  breaks it:" if row.label else "  keeps it:")
@@ -237,3 +245,19 @@ def scenes(
                 typer.echo(f"    {plays:8} {step}")
     programs = {scene.program for scene in every}
     typer.echo(f"{len(every)} scenes in {len(found)} files, {len(programs)} programs: {', '.join(sorted(programs))}")
+
+
+def _scenes_as_json(wrong: "Sequence[str]", found: "Mapping[str, Sequence[Scene]]", show: int) -> None:
+    from evalkit.cli import print_json
+    from evalkit.engine.guardstaging import example
+
+    every = [(file, scene) for file, some in found.items() for scene in some]
+    shown = [row for k, (_, scene) in enumerate(every[:show]) for row in example(scene, k)]
+    print_json({
+        "wrong": list(wrong),
+        "scenes": [{"file": file, "program": s.program, "about": s.about, "wordings": len(s.say)} for file, s in every],
+        "shown": [
+            {"policy": r.policy, "label": r.label, "steps": list(r.steps), "roles": {k: [*v] for k, v in r.roles.items()}}
+            for r in shown
+        ],
+    })  # fmt: skip

@@ -16,6 +16,10 @@ from evalkit.core.steps import parse_action
 LONGEST = 60
 """Characters of a quoted name."""
 _QUOTED = re.compile(rf"(?<!\w)'([^'\n]{{1,{LONGEST}}})'(?!\w)|\"([^\"\n]{{1,{LONGEST}}})\"")
+INTRODUCES = 160
+"""Characters of a line that introduces others."""
+_ITEM = re.compile(r"\s*(?:[-*+\u2022\u2013\u2014]|\(?(?:\d{1,2}|[a-z])[.)])\s+")
+_HEADING = re.compile(r"\s*#{1,6}\s")
 SHORT = 40
 """Characters; a shorter result of a call may say how it went, and nothing else."""
 ARROW = " -> "
@@ -252,9 +256,27 @@ def _shown(result: str) -> Iterator[str]:
 
 
 def clauses(policy: str) -> list[str]:
-    """The single policies of a text with several: one a line."""
-    found = [line.strip(" -*\t") for line in policy.splitlines()]
-    return [line for line in found if line] or [policy]
+    """The single policies of a text with several: one a line. A line that ends with a colon introduces the items below
+    it, and is read with each of them; a heading (`# Refunds`) is none.
+    """
+    found: list[str] = []
+    head, used = "", True
+    for line in policy.splitlines():
+        item = _ITEM.match(line)
+        text = line[item.end() if item else 0 :].strip(" -*\t")
+        if not text or _HEADING.match(line):
+            continue
+        if text.endswith(":") and len(text) <= INTRODUCES:
+            found += [] if used else [head]
+            head, used = text, False
+        elif item and head:
+            found.append(f"{head} {text}")
+            used = True
+        else:
+            found += [text] if used else [head, text]
+            head, used = "", True
+    found += [] if used else [head]
+    return found or [policy]
 
 
 def _float(text: str) -> float | None:

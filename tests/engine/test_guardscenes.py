@@ -1,5 +1,6 @@
 """Scenes: what a person says of a rule's roles becomes trajectories whose labels are right."""
 
+import json
 import re
 from pathlib import Path
 from random import Random
@@ -47,6 +48,15 @@ PASSED = {
     "rest": ["look()"],
     "secrets": ["DE44 5001 0517", "Elm Street 4"],
     "texts": ["see you on Monday"],
+}
+SHELF = {
+    "program": "known_forbid",
+    "say": ["[trigger: Reference copies] are never [target: lent out]."],
+    "things": ["BK-71a", "BK-88c", "BK-90f"],
+    "trigger": ['items.get(copy="{thing}") -> {"circ": "REFERENCE"}'],
+    "target": ['loans.create(copy="{thing}", member="M-7")'],
+    "near": ['items.get(copy="{thing}") -> {"circ": "LOAN"}', 'loans.extend(copy="{thing}")'],
+    "rest": ["look()"],
 }
 TIMES = {
     "program": "count",
@@ -102,6 +112,32 @@ def test_what_was_shown_before_must_not_be_passed_on(seed: int) -> None:
             if step.startswith("lookup(") and not failed(step):
                 shown += [s for s in ("DE44 5001 0517", "Elm Street 4") if s in step]
         assert not row.steps or row.label == broken
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_what_a_look_up_showed_holds_for_the_copy_that_it_was_about(seed: int) -> None:
+    for row in made(SHELF, seed):
+        kept, broken = set(), False
+        for step in row.steps:
+            copy = step.partition('copy="')[2].partition('"')[0]
+            broken |= step.startswith("loans.create") and not failed(step) and copy in kept
+            if "REFERENCE" in step:
+                kept.add(copy)
+        assert not row.steps or row.label == broken
+
+
+def test_of_what_steps_cannot_show_only_the_words_are_taken() -> None:
+    rows = made({"program": "beyond", "say": ["Be kind.", "Never condescend.", "Be true."], "near": ["look()"]}, 1)
+    assert {r.policy for r in rows} == {"Be kind.", "Never condescend.", "Be true."}
+    assert not any(r.steps or r.label for r in rows)
+
+
+def test_what_is_said_does_not_fail_whoever_says_it() -> None:
+    scene = {**REFUND, "need": ["Supervisor: Identified, go on."], "near": ["Guest: I am who I am."]}
+    steps = [s for seed in range(60) for row in made(scene, seed) for s in row.steps]
+    assert any(failed(s) for s in steps)
+    assert not any(failed(s) for s in steps if s.startswith(("Supervisor", "Guest")))
 
 
 def test_the_two_trajectories_of_a_block_differ_in_label_and_in_little_else() -> None:
@@ -177,6 +213,11 @@ def test_what_is_wrong_is_said(changes: dict[str, object], said: str) -> None:
         (PASSED, {"texts": ["to Elm Street 4"]}, "has the secret"),
         (TIMES, {"program": "per"}, "three values"),
         (TIMES, {"n": [2, 100]}, "n: 100 is more than"),
+        (SHELF, {"things": []}, "things: what {thing} may be"),
+        (SHELF, {"things": ["BK-1a"]}, "things: two or more"),
+        (SHELF, {"things": ["BK-1a", "2026-01-31"]}, "'2026-01-31' is not read as the name"),
+        (SHELF, {"target": ['loans.create(member="M-7")']}, "a call without {thing}"),
+        (SHELF, {"target": ['loans.create(book="{thing}")']}, "no argument for {thing} is called the same"),
     ],
 )
 def test_what_a_program_needs_of_its_steps_is_said(
@@ -256,6 +297,21 @@ def test_the_command_shows_what_is_made_of_scenes_and_says_what_is_wrong(tmp_pat
     done = CliRunner().invoke(app, ["guard", "scenes", str(file)])
     assert done.exit_code == 1
     assert "mine.yaml: scene 1 (precede, refunds): no steps play 'need'" in done.output
+
+
+def test_the_command_speaks_json(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    beyond = {"program": "beyond", "say": ["Be kind."], "near": ['idv.check(guest="G-7")']}
+    file.write_text(yaml.safe_dump({"scenes": [REFUND, beyond]}))
+    done = CliRunner().invoke(app, ["guard", "scenes", str(file), "--json", "--show", "2"])
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert [s["program"] for s in told["scenes"]] == ["precede", "beyond"]
+    assert [row["label"] for row in told["shown"]] == [True, False]
+    file.write_text(yaml.safe_dump({"scenes": [{**REFUND, "need": []}]}))
+    done = CliRunner().invoke(app, ["guard", "scenes", str(file), "--json"])
+    assert done.exit_code == 1
+    assert len(json.loads(done.stdout)["wrong"]) == 1
 
 
 def test_what_measures_shares_no_wording_with_what_trains() -> None:

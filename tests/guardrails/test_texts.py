@@ -58,6 +58,27 @@ def test_a_failure_shows_nothing_that_could_be_carried() -> None:
 def test_a_text_of_several_policies_is_one_a_line() -> None:
     assert clauses("- Never pay.\n\n* Always ask.") == ["Never pay.", "Always ask."]
     assert clauses("   ") == ["   "]
+    assert clauses("# Refunds\n1. Never pay.\n2) Always ask.\n\u2022 Be quick.") == [
+        "Never pay.",
+        "Always ask.",
+        "Be quick.",
+    ]
+    assert clauses("# Refunds") == ["# Refunds"]
+
+
+def test_what_introduces_a_list_is_read_with_each_item_of_it() -> None:
+    assert clauses("The agent never:\n\n- pays twice\n- deletes a file\nAlways ask.") == [
+        "The agent never: pays twice", "The agent never: deletes a file", "Always ask.",
+    ]  # fmt: skip
+    assert clauses("Never do this:\npay twice") == ["Never do this:", "pay twice"]
+    assert clauses("a:\n- b:\n- c") == ["a:", "b: c"]
+    assert clauses("Only after:") == ["Only after:"]
+
+
+@given(st.text(alphabet="ab:#-*1.\n ", max_size=40))
+def test_no_line_of_a_policy_gets_lost(policy: str) -> None:
+    said = " ".join(clauses(policy))
+    assert all(c in said for c in policy if c in "ab") or "#" in policy
 
 
 @given(st.text(max_size=200))
