@@ -155,9 +155,12 @@ def explain(
     sure: Annotated[
         float, typer.Option(min=0, max=1, help="Probability from which a policy counts as understood.")
     ] = 0.8,
+    judge_model: JudgeModel = None,
     json_: Json = False,
 ) -> None:
     """Say what decides about each policy, and how the guardrail has understood it; exit 1 where it is not sure.
+
+    What steps cannot show counts as understood where a judge model is named (it is not asked here).
 
     Example: evalkit guard explain --policies policies.yaml
     """
@@ -165,12 +168,13 @@ def explain(
     from evalkit.guardrails.explain import explained
 
     found = explained(guard_of(guardrail, policies_of(policies)))
-    unsure = [e for e in found if not e.understood(sure)]
+    judged = judge_model is not None
+    unsure = [e for e in found if not e.understood(sure, judged)]
     if json_:
-        print_json([_as_json(e, sure) for e in found])
+        print_json([_as_json(e, sure, judged) for e in found])
         raise typer.Exit(GATE if unsure else 0)
     for e in found:
-        typer.echo(f"{e.policy.id}: {_BY[e.by]}" + ("" if e.understood(sure) else "  NOT SURE"))
+        typer.echo(f"{e.policy.id}: {_BY[e.by]}" + ("" if e.understood(sure, judged) else "  NOT SURE"))
         for reading in e.readings:
             typer.echo(f"    {reading.sure:4.0%}  {reading.says}")
             for _, share, says in reading.others:
@@ -179,6 +183,8 @@ def explain(
                 typer.echo(f"          not found in its words: {', '.join(reading.missing)}")
             for sentence in reading.unread:
                 typer.echo(f"          not read: {sentence}")
+    if any(r.beyond for e in unsure for r in e.readings):
+        typer.echo("what steps cannot show is not guarded without a judge: name one (--judge-model)")
     if unsure:
         typer.echo(
             f"{len(unsure)} of {len(found)} not surely understood: put it in other words, one rule a line; or write a "
@@ -195,9 +201,9 @@ _BY = {
 }
 
 
-def _as_json(e: "Explained", sure: float) -> dict[str, object]:
+def _as_json(e: "Explained", sure: float, judged: bool) -> dict[str, object]:
     return {
-        "id": e.policy.id, "policy": e.policy.words, "decides": e.by, "understood": e.understood(sure),
+        "id": e.policy.id, "policy": e.policy.words, "decides": e.by, "understood": e.understood(sure, judged),
         "readings": [
             {
                 "policy": r.policy, "program": r.program, "probability": round(r.sure, 4), "says": r.says,
@@ -257,7 +263,6 @@ def _scenes_as_json(wrong: "Sequence[str]", found: "Mapping[str, Sequence[Scene]
         "wrong": list(wrong),
         "scenes": [{"file": file, "program": s.program, "about": s.about, "wordings": len(s.say)} for file, s in every],
         "shown": [
-            {"policy": r.policy, "label": r.label, "steps": list(r.steps), "roles": {k: [*v] for k, v in r.roles.items()}}
-            for r in shown
+            {"policy": r.policy, "label": r.label, "steps": r.steps, "roles": r.roles} for r in shown
         ],
     })  # fmt: skip

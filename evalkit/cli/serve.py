@@ -197,6 +197,7 @@ def _listening(host: str, port: int) -> Any:
 
 
 def _say_how(guard: "Guard", upstream: str | None, through: list[str]) -> None:
+    from evalkit.guardrails.explain import beyond
     from evalkit.guardrails.policyset import HOOKS
     from evalkit.guardrails.streaming import mode_of
 
@@ -208,5 +209,9 @@ def _say_how(guard: "Guard", upstream: str | None, through: list[str]) -> None:
     if guard.policies.guard.shadow:
         lines.append("shadow: nothing is held up")
     lines += [f"UNGUARDED: {path} goes through" for path in through]
+    if guard.panel.judge is None:
+        lines += [
+            f"UNGUARDED: policy {name}: steps cannot show it, and there is no --judge-model" for name in beyond(guard)
+        ]
     for line in lines:
         print(line, file=sys.stderr, flush=True)

@@ -177,12 +177,6 @@ def _mistaken(scene: Scene, counted: Sequence[str]) -> Iterator[str]:
     for text in counted:
         if "{thing}" not in text and not _SAID.match(text) and "(" in text.partition("'")[0]:
             yield f"{text!r}: a call without {{thing}}"
-    one, other = (
-        {name for s in scene.plays(role) for name, _ in read_step(s.replace("{thing}", scene.things[0])).ids}
-        for role in scene.cast
-    )
-    if one and other and not one & other:
-        yield f"things: no argument for {{thing}} is called the same in both roles ({sorted(one)}, {sorted(other)})"
 
 
 def _untold(scene: Scene) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from evalkit.engine.guardscenes import Scene, faults, files, placed
 from evalkit.guardrails import programs
 from evalkit.guardrails.dataset import Row, Span
+from evalkit.guardrails.measures import values_of
 from evalkit.guardrails.programs import BEYOND, COUNTED, FAR, ROLES
 from evalkit.guardrails.texts import read_step
 from evalkit.guardrails.verdict import facts_of
@@ -41,6 +42,8 @@ class _Told:
 
     text: str
     roles: frozenset[str] = frozenset()
+    thing: str = ""
+    """What it is about, where the scene says so."""
 
 
 @dataclass
@@ -136,7 +139,10 @@ def broken(scene: Scene, steps: Sequence[_Told], numbers: _Numbers) -> bool:
 
     read = [read_step(s.text) for s in steps]
     roles = {r: np.array([[r in s.roles for s in steps]], bool) for r in ROLES}
-    facts = facts_of(scene.say[0], read, roles, numbers.n, numbers.w, numbers.v)
+    facts = facts_of(worded(scene.say[0], numbers)[0], read, roles, numbers.n, numbers.w, numbers.v)
+    if scene.things:  # who wrote the scene knows, where a reader can only compare arguments
+        about = [s.thing for s in steps]
+        facts = replace(facts, apart=np.array([[a != b and a != "" != b for b in about] for a in about], bool))
     return bool(programs.broken(scene.program, facts)[0, -1])
 
 
@@ -186,7 +192,7 @@ def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Rando
     playing = [i for i, s in enumerate(found) if s.roles]
     how = rng.choice(("out", "move", "in", "fail", "near", "other"))
     secrets = [s for s in scene.secrets if any(s in t.text for t in steps)]
-    thing = max(scene.things, key=lambda s: sum(s in t.text for t in steps), default="")
+    thing = max(scene.things, key=lambda s: sum(s == t.thing for t in steps), default="")
     role = rng.choice(scene.cast)
     if how == "in" or not playing:
         made = _Told(rng.choice(scene.plays(role)), frozenset([role]))
@@ -223,8 +229,10 @@ def _filled(
 ) -> _Told:  # fmt: skip
     """With amounts, values, things, secrets and texts put in."""
     text = step.text
+    about = ""
     if "{thing}" in text:
-        text = text.replace("{thing}", thing if rng.random() < MAIN else rng.choice(scene.things))
+        about = thing if rng.random() < MAIN else rng.choice(scene.things)
+        text = text.replace("{thing}", about)
     if "{amount}" in text:
         text = text.replace("{amount}", _amount(scene, numbers, rng))
     if "{value}" in text:
@@ -236,7 +244,7 @@ def _filled(
         leaks = secrets and rng.random() < 0.55
         told = rng.choice((secret, f"{plain} {secret}", f"{secret} - {plain}")) if leaks else plain
         text = text.replace("{text}", told)
-    return replace(step, text=text)
+    return replace(step, text=text, thing=about)
 
 
 def _amount(scene: Scene, numbers: _Numbers, rng: Random) -> str:
@@ -253,9 +261,23 @@ def every_fault(*places: Path) -> Iterator[str]:
     for path, scenes in files(places):
         for k, scene in enumerate(scenes):
             wrong = list(faults(scene))
+            if not wrong:
+                wrong = list(_otherwise(scene))
             if not wrong and scene.program != BEYOND and not example(scene, k):
                 wrong = ["no two trajectories found of which one breaks the rule: look at roles, numbers and results"]
             yield from (placed(path, k, scene, w) for w in wrong)
+
+
+def _otherwise(scene: Scene) -> Iterator[str]:
+    """Wordings that do not count by what `{value}` stands for."""
+    if scene.program not in ("per", "distinct"):
+        return
+    numbers = _drawn(scene, Random(0))
+    for text in (t for t in scene.target if "{value}" in t):
+        steps = [read_step(text.replace("{value}", value)) for value in scene.values[:2]]
+        for words in scene.say:
+            if len(set(values_of(worded(words, numbers)[0], steps))) < 2:
+                yield f"{words!r}: does not count by {{value}} in {text!r}, but by another argument"
 
 
 def example(scene: Scene, seed: int) -> list[Row]:

@@ -14,6 +14,7 @@ from evalkit.core.errors import MissingDependency
 from evalkit.core.kept import Kept
 from evalkit.guardrails import lexical
 from evalkit.guardrails.lexical import PolicyTokens, Reader
+from evalkit.guardrails.programs import ROLES
 from evalkit.guardrails.verdict import Understood, understood
 
 FILES = ("reader.onnx", "policy.onnx", "match.onnx", "tokenizer.json")
@@ -88,6 +89,8 @@ class Encoder:
         """(steps, roles): the probability that each step plays each role of the policy."""
         import numpy as np
 
+        if not steps:
+            return np.zeros((0, len(ROLES)))
         known = {s: self._pairs.get((policy, s)) for s in dict.fromkeys(steps)}
         missing = [s for s, found in known.items() if found is None]
         for a in range(0, len(missing), TOGETHER):

@@ -88,9 +88,14 @@ class Reading:
     unread: tuple[str, ...] = ()
     """Sentences that demand something and of which no word was taken for a role: a second rule on the line."""
 
-    def understood(self, least: float = SURE) -> bool:
-        """Whether it is sure enough, lacks nothing, and is something that steps can show."""
-        return self.sure >= least and self.program != BEYOND and not self.missing and not self.unread
+    def understood(self, least: float = SURE, judged: bool = False) -> bool:
+        """Whether it is sure enough, lacks nothing, and is something that steps can show or a judge decides."""
+        return self.sure >= least and (judged or not self.beyond) and not self.missing and not self.unread
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it was taken for what no steps can show."""
+        return self.program == BEYOND
 
 
 Decider = Literal["rule", "disclosure", "model", "unread"]
@@ -106,9 +111,9 @@ class Explained:
     readings: tuple[Reading, ...] = ()
     """One for each line of the policy, where a reader decides."""
 
-    def understood(self, least: float = SURE) -> bool:
-        """Whether it is known what decides, and nothing in it was read unsurely."""
-        return self.by != "unread" and all(r.understood(least) for r in self.readings)
+    def understood(self, least: float = SURE, judged: bool = False) -> bool:
+        """Whether it is known what decides, and nothing in it was read unsurely. `judged`: there is a judge."""
+        return self.by != "unread" and all(r.understood(least, judged) for r in self.readings)
 
 
 def explained(guard: Guard) -> list[Explained]:
@@ -128,6 +133,11 @@ def _explained(guard: Guard, policy: GuardPolicy) -> Explained:
     return Explained(policy, "model", tuple(read(reader, line) for line in clauses(policy.text)))
 
 
+def beyond(guard: Guard) -> list[str]:
+    """The ids of policies that its model takes, wholly or in a line, for what steps cannot show."""
+    return [e.policy.id for e in explained(guard) if any(r.beyond for r in e.readings)]
+
+
 def reader_of(scorer: Any) -> Guardrail | None:
     """The trained guardrail that a scorer is, or that it asks (precedents over one); None where there is none."""
     while scorer is not None and not isinstance(scorer, Guardrail):
@@ -141,7 +151,8 @@ def read(guardrail: Guardrail, policy: str) -> Reading:
     every = [(name, share, *_told(name, found)) for name, share in found.means.programs]
     program, sure, says, roles, missing = every[0]
     others = tuple((name, share, words) for name, share, words, _, _ in every[1:] if share >= OTHERS)
-    return Reading(policy, program, sure, says, roles, missing, others, tuple(_unread(found)))
+    unread = () if program == BEYOND else tuple(_unread(found))
+    return Reading(policy, program, sure, says, roles, missing, others, unread)
 
 
 def _unread(found: ReadPolicy) -> Iterator[str]:

@@ -121,11 +121,13 @@ class Panel:
 
     def unsure(self, policy: GuardPolicy, said: Said, settings: Settings) -> bool:
         """Whether an opinion is none, for a policy severe enough to ask further."""
-        if isinstance(said, Failed) or said.stage == "judge" or policy.severity < settings.judge_from:
+        if isinstance(said, Failed) or said.stage == "judge":
             return False
-        if said.unread and self.judge is not None:
-            return True
         threshold = policy.threshold or said.threshold
+        if said.unread and said.probability < threshold and (self.judge is not None or policy.fail == "closed"):
+            return True
+        if policy.severity < settings.judge_from:
+            return False
         band = policy.unsure
         if band is None and self.judge is not None:
             band = (threshold / 2, (1 + threshold) / 2)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from evalkit.guardrails.texts import ARROW, Step, identities, read_step
+from evalkit.guardrails.fields import Things, fields, things
+from evalkit.guardrails.texts import ARROW, Step, read_step
 
 LONG = 120
 """Characters of a result that are read as they are."""
@@ -38,7 +39,7 @@ def opened(steps: Sequence[str]) -> Opened | None:
         step = read_step(text)
         looks, listed = _looks(text, step)
         found.append((text, step, True, listed))
-        found += [(look, shown, False, shown.ids != step.ids) for look, shown in looks]
+        found += [(look, shown, False, shown.ids != (step.ids or step.shown)) for look, shown in looks]
     if len(found) == len(steps):
         return None
     texts, read, real, several = zip(*found, strict=True)
@@ -54,7 +55,7 @@ def _looks(text: str, step: Step) -> tuple[list[tuple[str, Step]], bool]:
         shown = json.loads(result)
     except (ValueError, RecursionError):
         return [], False
-    own = frozenset() if isinstance(shown, list) else step.ids
+    own: Things = frozenset() if isinstance(shown, list) else step.ids or step.shown
     parts = list(islice(_parts(tool, shown, own), MOST))
     listed = any(about != own for _, about in parts)
     if len(parts) < 2 and not listed:
@@ -65,12 +66,12 @@ def _looks(text: str, step: Step) -> tuple[list[tuple[str, Step]], bool]:
     return [(k, replace(read_step(k), ids=ids)) for k, (_, ids) in zip(looks, parts, strict=True)], listed
 
 
-def _parts(tool: str, shown: Any, ids: frozenset[tuple[str, str]]) -> Iterator[tuple[str, frozenset[tuple[str, str]]]]:
+def _parts(tool: str, shown: Any, ids: Things) -> Iterator[tuple[str, Things]]:
     """Texts of parts, each with the names of the thing that it is about."""
     if isinstance(shown, list):
         for entry in shown:
             if isinstance(entry, dict):
-                yield from _parts(tool, entry, frozenset(identities(tool, _told(_flat(entry)))) or ids)
+                yield from _parts(tool, entry, things(tool, fields(_told(_flat(entry))), shown=True) or ids)
         return
     line: dict[str, Any] = {}
     for key, value in shown.items():

@@ -1,73 +1,93 @@
-"""Which of the values and numbers of a step a policy means: told by the words they share with the names of arguments.
+"""Which values, numbers and things of a step a policy means: told by the words they share with the names of fields.
 
-"No more than two vouchers for any member" counts by `mbr="M-31"`, not by `voucher="V1"`. Where no word is shared, all
-arguments are the value, and of several numbers an amount, else the last one counts. Knows no network.
+"No more than two vouchers per member" counts by `mbr="M-31"`, not by `voucher="V1"`. Where no word is shared, all
+arguments are the value, of several numbers an amount, else the last one counts, and all names of things matter. Knows
+no network.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
-from evalkit.guardrails.texts import AMOUNT, IDENTIFIES, Step, words_of
+from evalkit.guardrails.fields import identifies, in_full, is_amount, nouns, plain, singular, some, words_of
+from evalkit.guardrails.texts import Step
 
-SHORTEST = 3
-"""Letters from which a shortened word is taken for the long one: cust, customer."""
-_WORD = re.compile(r"[a-z]+|\d+", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 _EACH = re.compile(
-    r"\b(?:per|each|every|any|no|one|single|same|different|distinct|separate|various|another|a given|a single)\s+"
-    r"((?:[\w-]+\s+)?[\w-]+)",
-    re.IGNORECASE,
+    r"\b(?:per|each|every|same|different|distinct|separate|various|unique)\s+(?=((?:[\w-]+\s+)?[\w-]+))", re.IGNORECASE
 )
 """What limits are counted by: per customer, each order, the same card, three different recipients."""
+_ONE = re.compile(r"\b(?:no|any|one|single|a|an|another)\s+(?=((?:[\w-]+\s+)?[\w-]+))", re.IGNORECASE)
+"""The same, less surely: no customer may ...; looked for where nothing is told by the others."""
+_EMPTY = some(
+    "more than less fewer may must can will shall should least most other one two three four five six time times "
+    "of be is are in on at for to the a an given single per each every day week session call and or not any"
+)
+_DATES = some("since until year date day month created updated zip phone page version")
+_WORTH = re.compile(
+    r"[$\u20ac\u00a3]|\b(?:eur|usd|gbp|euros?|dollars?|pounds?|worth|amount|total|value|price|cost)\b", re.IGNORECASE
+)
 
 
 @lru_cache(maxsize=1024)
 def _words(policy: str) -> frozenset[str]:
-    return frozenset(w.casefold() for w in _WORD.findall(policy))
+    return frozenset(singular(w) for w in _WORD.findall(policy))
 
 
 @lru_cache(maxsize=1024)
-def _counted_by(policy: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(w.casefold() for m in _EACH.finditer(policy) for w in _WORD.findall(m[1])))
+def _counted_by(policy: str) -> tuple[tuple[str, ...], ...]:
+    """Words that say what is counted by, the surest first."""
+    found = []
+    for pattern in (_EACH, _ONE):
+        words = (singular(w) for m in pattern.finditer(policy) for w in _WORD.findall(m[1]))
+        found.append(tuple(dict.fromkeys(w for w in words if w not in _EMPTY)))
+    return tuple(found)
 
 
-@lru_cache(maxsize=4096)
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(w.casefold() for w in words_of(name))
-
-
-def _alike(name: str, words: Iterable[str]) -> bool:
-    return any(
-        part == word or (len(part) >= SHORTEST and word.startswith(part))
-        or (len(word) > SHORTEST and part.startswith(word)) or part + "s" == word
-        for part in _parts(name) for word in words
-    )  # fmt: skip
+@lru_cache(maxsize=8192)
+def _called(name: str) -> tuple[str, ...]:
+    """The words of a field's name, in full and in the singular."""
+    return tuple(map(in_full, words_of(name)))
 
 
 def values_of(policy: str, steps: Sequence[Step]) -> list[str]:
     """What counts as one value, step by step, for limits per value and on different values."""
-    words = _counted_by(policy)
-    return [next((v for name, v in s.passed if _alike(name, (word,))), None) or s.value
-            if (word := _first(words, s)) else s.value for s in steps]  # fmt: skip
+    return [_value(policy, s) for s in steps]
 
 
-def _first(words: Sequence[str], step: Step) -> str:
-    """The first of the words that an argument of the step is called by."""
-    return next((w for w in words if any(_alike(name, (w,)) for name, _ in step.passed)), "")
+def _value(policy: str, step: Step) -> str:
+    for words in _counted_by(policy):
+        for word in words:
+            if found := [(name, v) for name, v in step.passed if word in _called(name) and not plain(name)]:
+                # customer_id before customer_tier: the shortest name, and one that names before one that tells
+                return min(found, key=lambda f: (not identifies(f[0]), len(_called(f[0]))))[1]
+    return step.value
 
 
 def shown_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
-    """The number that a step brings to light: in its result by a word of the policy or as an amount, else as passed."""
-    words = _words(policy)
-    return [_shown(words, s) for s in steps]
+    """The number that a step brings to light: in its result by words of the policy or as an amount, else as passed."""
+    words, worth = _words(policy), bool(_WORTH.search(policy))
+    return [_shown(words, worth, s) for s in steps]
 
 
-def _shown(words: frozenset[str], step: Step) -> float | None:
-    results = [(name, x) for name, x in step.numbers if not IDENTIFIES.search(name)]
-    for found in (
-        [x for name, x in results if _alike(name, words)], [x for name, x in results if AMOUNT.fullmatch(name)],
-        [] if step.number is None or not step.amount else [step.number], [x for _, x in results[-1:]],
-    ):  # fmt: skip
-        if found:
-            return found[0]
-    return step.number
+def _shown(words: frozenset[str], worth: bool, step: Step) -> float | None:
+    own = nouns(step.tool)
+
+    def fits(name: str) -> float:
+        called = _called(name)
+        shared = sum(w in words and w not in own for w in called)
+        last = bool(called) and is_amount(called[-1])
+        return shared + is_amount(name) * (1.5 if worth else 0.5) + last * 0.25
+
+    told = [(name, x) for name, x in step.numbers if not identifies(name) and not _DATES.intersection(words_of(name))]
+    best = max(told, key=lambda f: fits(f[0]), default=None)
+    if best is not None and fits(best[0]) > 0:
+        return best[1]
+    if step.amount or not told:
+        return step.number
+    return told[-1][1]
+
+
+def means(policy: str, kind: str) -> bool:
+    """Whether a policy speaks of things of that kind."""
+    return bool(set(_called(kind)) & _words(policy))

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -61,6 +61,8 @@ class Assessed:
     reason: str
     base: float
     """What the scorer alone says."""
+    unread: bool = False
+    """The scorer says that it cannot tell, and no precedent does."""
 
 
 @dataclass
@@ -94,8 +96,10 @@ class WithPrecedents:
         """
         words = getattr(policy, "words", policy.text)
         inner = getattr(self.scorer, "assess", None)
-        base = float(inner(policy, steps).probability) if inner is not None else self.scorer.score(words, steps)
-        return self._pooled(words, steps, policy.id, base)
+        said = inner(policy, steps) if inner is not None else None
+        base = self.scorer.score(words, steps) if said is None else float(said.probability)
+        found = self._pooled(words, steps, policy.id, base)
+        return replace(found, unread=getattr(said, "unread", False) and not found.precedents)
 
     def check(self, policy: str, steps: Sequence[str]) -> Decision:
         """As a decision: blocked from the threshold on, the cited precedents named in it and in its reason."""

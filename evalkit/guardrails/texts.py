@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from evalkit.core import values
 from evalkit.core.steps import parse_action
+from evalkit.guardrails.fields import Field, Things, entered, fields, is_amount, looks_up, quantity, things
 
 LONGEST = 60
 """Characters of a quoted name."""
@@ -34,13 +35,6 @@ _FINE = re.compile(
     r"""\W*((ok|status|success|result|succeeded)\W+)?(done|ok|success|true|succeeded|completed)\W*""", re.IGNORECASE
 )
 """A result that says no more than that the call went well."""
-AMOUNT = re.compile(r"\w*(?:amount|total|sum|price|value|qty|quantity|limit|credit)\w*", re.IGNORECASE)
-"""An argument that is a number by its name."""
-_AMOUNTS = re.compile(rf"""\b{AMOUNT.pattern}["']?\s*[=:]\s*["']?(?P<n>[^\s,"')}}]+)""", re.IGNORECASE)
-_PASSED = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)*(?![\w-])")
-"""A number among the arguments of a call; the digits of K-17 and of a date are none."""
-_KEYED = re.compile(rf"""(\w+)["']?\s*[=:]\s*["']?({_PASSED.pattern})""")
-"""A number with its name."""
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _VALUES = {
@@ -52,34 +46,6 @@ _VALUES = {
     **{w: i for i, w in enumerate(("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"), 1)},
 }
 _NUMBER = re.compile(rf"{_NUMERAL.pattern}|\b(?:{'|'.join(_VALUES)})\b", re.IGNORECASE)
-_ARGUMENT = re.compile(
-    r"""(?:\A|[,({\s])["']?(\w+)["']?\s*[=:]\s*(?:"([^"\s]{1,40})"|'([^'\s]{1,40})'|([\w.-]{1,40}))"""
-)
-_IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_#-])#?[\w-]+")
-"""Letters and digits in one: K-17, SO731, U_9. A number alone is one where its argument says so."""
-IDENTIFIES = re.compile(
-    r"(?:\A|_)(?:id|no|nr|num|number|ref|key|uuid|mrn|iban|sku|serial|ticket|order|account|case)\Z|(?<=[a-z])I[dD]\Z"
-)
-_NAMING = re.compile(r"_?(?:id|no|nr|num|ref|key|uuid|number|code)\Z|(?<=[a-z])I[dD]\Z")
-"""order_id, orderId and order name the same kind of thing."""
-_MEASURES = re.compile(
-    r"amount|total|sum|price|value|qty|quantity|limit|credit|size|date|time|when|day|month|year|period|version|text|body",
-    re.IGNORECASE,
-)
-"""Arguments whose values are no names of things, whatever they look like."""
-_DATED = re.compile(r"\d{4}-\d{2}|\d{1,2}[:h]\d{2}|v?\d+(?:\.\d+)+")
-"""Dates, times and versions tell things apart that are not things."""
-_CASES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_VERBS = re.compile(
-    r"add|apply|approve|archive|assign|book|buy|call|cancel|change|check|clear|close|complete|confirm|copy|create|decline|"
-    r"delete|disable|do|download|edit|enable|end|execute|export|fetch|find|get|id|list|load|lock|log|look|lookup|make|mark|"
-    r"merge|modify|move|notify|open|pay|post|publish|pull|push|put|query|read|refund|register|reject|release|remove|rename|"
-    r"reopen|replace|reset|resolve|restore|return|revoke|run|save|search|send|set|show|start|stop|submit|suspend|sync|"
-    r"transfer|unlock|update|upload|validate|verify|void|waive|write|api|v\d|new|by|for|of|in|on|from|the|to|up|\d+"
-)
-_EITHER = re.compile("block|file|issue|note|order|patch|process|record|request|schedule|ship|sign|status|tag|view")
-"""Words of tools that name no kind of thing; and those that do where nothing else does, or where they come later."""
-_DIGITS = re.compile(r"\d+")
 _CALL = re.compile(r"([\w.\-/ ]{1,80})\((.*)\)\s*", re.DOTALL)
 
 
@@ -106,16 +72,19 @@ class Step:
     number: float | None
     """The number that was entered or passed: of an argument that is called an amount or the like, else the last."""
     ok: bool
-    ids: frozenset[tuple[str, str]]
-    """Arguments of a call that name one thing among its like: ("customer_id", "c-17"), ("customer", "c-17"); where it
-    has none, those of its result."""
-    passed: tuple[tuple[str, str], ...]
-    """Arguments of a call with their values, in lower case."""
-    numbers: tuple[tuple[str, float], ...]
+    tool: str = ""
+    """The name of a call."""
+    ids: Things = frozenset()
+    """Arguments of a call that name one thing among its like: ("customer", "c-17")."""
+    shown: Things = frozenset()
+    """The same in the result of a look-up without such arguments: it was about that."""
+    passed: tuple[Field, ...] = ()
+    """Arguments of a call."""
+    numbers: tuple[tuple[str, float], ...] = ()
     """Numbers of the result with their names."""
-    amount: bool
+    amount: bool = False
     """Whether `number` is an argument that is called an amount."""
-    gives: tuple[str, ...]
+    gives: tuple[str, ...] = ()
     """What the result shows that can be followed: the words of each value in it (core/values.py)."""
 
 
@@ -134,70 +103,31 @@ def read_step(text: str) -> Step:
         value = call[2] if call else done
         named = (call[1].strip(), *_NUMERAL.findall(value)) if call else ()
         quoted = tuple(q.casefold() for q in (*named, *quotes(done)))
-    # in a web action a number within other words is no amount
-    entered = values.number(value) if action is not None else _passed(value)
     ok = not (result and _FAILED.match(result))
     little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
     shown = done if action is not None or little else text
     gives = tuple(_shown(result)) if ok and result else ()
+    numbers = tuple((f.name, x) for f in fields(result) if (x := quantity(f.value)) is not None)
     if call is None:
-        return Step(shown, done, quoted, value.casefold(), entered, ok, frozenset(), (), _named(result), False, gives)
-    tool = call[1].strip()
-    ids = frozenset(identities(tool, value)) or frozenset(identities(tool, result) if result[:1] == "{" else ())
-    passed = tuple((m[1], (m[2] or m[3] or m[4] or "").casefold()) for m in _ARGUMENT.finditer(value))
-    amount = bool(_AMOUNTS.search(value))
-    return Step(shown, done, quoted, value.casefold(), entered, ok, ids, passed, _named(result), amount, gives)
-
-
-def _named(result: str) -> tuple[tuple[str, float], ...]:
-    return tuple((m[1], x) for m in _KEYED.finditer(result) if (x := _float(m[2])) is not None)
-
-
-def _passed(arguments: str) -> float | None:
-    for m in _AMOUNTS.finditer(arguments):
-        if found := numbers_of(m["n"]):
-            return found[0]
-    every = [x for m in _PASSED.finditer(arguments) if (x := _float(m[0])) is not None]
-    return every[-1] if every else None
-
-
-def identities(tool: str, arguments: str) -> Iterator[tuple[str, str]]:
-    """What names one thing among its like, in the arguments of a call or in a record: ("customer", "c-17").
-
-    A mere `id` is one of what the tool is called by: get_order(id="A-1") gives ("order", "a-1").
-    """
-    for m in _ARGUMENT.finditer(arguments):
-        value = m[2] or m[3] or m[4] or ""
-        if _MEASURES.search(m[1]):
-            continue
-        named = value.isdigit() and len(value) > 1 and IDENTIFIES.search(m[1])
-        if (named or _IDENTITY.fullmatch(value)) and not _DATED.match(value):
-            kind = _NAMING.sub("", m[1]).casefold()
-            kinds = {m[1].casefold(), kind} if kind else _nouns(tool) or {f"like {_DIGITS.sub('0', value).casefold()}"}
-            yield from ((k, value.casefold()) for k in kinds)
-
-
-@lru_cache(maxsize=4096)
-def _nouns(tool: str) -> frozenset[str]:
-    """What a tool is about: order, for orders.get and cancel_order; it says what a mere `id` names."""
-    last = tool.replace("/", ".").rpartition(".")[2]
-    words = [w.casefold().removesuffix("s") if len(w) > 3 else w.casefold() for w in words_of(tool)]
-    nouns = [w for w in words if not _VERBS.fullmatch(w)]
-    if (first := [w.casefold() for w in words_of(last)[:1]]) and _EITHER.fullmatch(first[0]) and len(set(nouns)) > 1:
-        nouns = [w for w in nouns if w != first[0]]
-    return frozenset(nouns)
-
-
-def words_of(name: str) -> list[str]:
-    """The words of a name in snake_case or camelCase."""
-    return _CASES.findall(name)
+        # in a web action a number within other words is no amount
+        number = values.number(value) if action is not None else entered(value, fields(value))
+        return Step(shown, done, quoted, value.casefold(), number, ok, numbers=numbers, gives=gives)
+    tool, passed = call[1].strip(), fields(value)
+    ids = things(tool, passed)
+    about = (
+        things(tool, fields(result), shown=True) if not ids and result[:1] == "{" and looks_up(tool) else frozenset()
+    )
+    amount = any(is_amount(f.name) and quantity(f.value) is not None for f in passed)
+    number = entered(value, passed)
+    return Step(shown, done, quoted, value.casefold(), number, ok, tool, ids, about, passed, numbers, amount, gives)
 
 
 def apart(one: Step, other: Step) -> bool:
-    """Whether two calls are about different things: an argument of one name names another, and nothing is the same."""
-    if not one.ids or not other.ids or one.ids & other.ids:
-        return False
-    return bool({name for name, _ in one.ids} & {name for name, _ in other.ids})
+    """Whether a step is about another thing than an earlier one: an argument of one kind names another, and nothing is
+    the same.
+    """
+    known = one.ids or one.shown
+    return bool({kind for kind, _ in known} & {kind for kind, _ in other.ids}) and not known & other.ids
 
 
 def quotes(text: str) -> list[str]:

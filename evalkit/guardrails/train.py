@@ -60,7 +60,7 @@ def train(
     kept = [r for r in rows if r.domain not in dropped]
     fitted = [r for r in kept if r.part == "train"]
     shown = [r for r in fitted if r.steps]
-    stop, calibrate = halves([r for r in kept if r.part == "dev"], plan.seed)
+    stop, calibrate = halves([r for r in kept if r.part == "dev" and r.steps], plan.seed)
     for name, some in (("train", shown), ("dev", calibrate)):
         if len({r.label for r in some}) < 2:
             raise UsageError(f"{len(some)} {name} rows: rows with and without a violation are needed")

@@ -72,7 +72,7 @@ class Judged:
     """The first step by which it says so; None where none does, or only the end."""
     stage: Stage
     unread: bool = False
-    """The policy was taken for one that steps cannot show (programs.BEYOND): the answer says nothing."""
+    """A line of the policy is, as it was read, one that steps cannot show (programs.BEYOND): not in the answer."""
 
 
 class Guardrail:
@@ -132,13 +132,9 @@ class Guardrail:
             return [answer for part in pool.map(lambda some: [ask(pair) for pair in some], parts) for answer in part]
 
     def assess(self, policy: Any, steps: Sequence[str]) -> Judged:
-        """For the guard core: a policy record (its `text` counts) over the steps so far. `unread` where a line of it
-        is one that steps cannot show, and nothing else is broken.
-        """
+        """For the guard core: a policy record (its `text` counts) over the steps so far."""
         found = self.judge(policy.text, steps, ended=False)
-        if found.probability < self.threshold and any(map(self.beyond, clauses(policy.text))):
-            return replace(found, unread=True)
-        return found
+        return replace(found, unread=any(map(self.beyond, clauses(policy.text))))
 
     def beyond(self, policy: str) -> bool:
         """Whether one policy is taken for one that no steps can show: tone, truth, harm in general."""

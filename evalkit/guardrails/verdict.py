@@ -4,14 +4,14 @@ The programs are run in a few worlds: in each, a role is played by the steps who
 world. The answer is the share of worlds in which the policy is broken, over the likeliest programs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.looks import Opened
-from evalkit.guardrails.measures import shown_of, values_of
-from evalkit.guardrails.programs import FAR, KNOWN, NAMES, ROLES, Facts
+from evalkit.guardrails.measures import means, shown_of, values_of
+from evalkit.guardrails.programs import BEYOND, FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
 LEVELS = (0.5, 0.04, 0.9, 0.3, 0.7, 0.12, 0.96, 0.4, 0.6, 0.2, 0.8)
@@ -74,6 +74,8 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step], text: str, loo
 
     if not steps:
         played = np.zeros((0, len(ROLES)))
+    if policy.programs[0][0] == BEYOND:
+        return np.zeros(len(steps) + 1)  # it does not guess
     real = np.ones(len(steps), bool) if looks is None else np.array(looks.real, bool)
     facts = facts_of(text, steps, _worlds(played[real]), policy.n, policy.w, policy.v)
     found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
@@ -98,7 +100,7 @@ def _with_looks(policy: Understood, played: Any, text: str, looks: Opened) -> Fa
         roles[role] &= ~(real & listed)
     facts = facts_of(text, looks.steps, roles, policy.n, policy.w, policy.v)
     apart: Any = np.zeros((len(listed), len(listed)), bool) if facts.apart is None else facts.apart.copy()
-    names = [{name for _, name in s.ids} for s in looks.steps]
+    names = [{name for _, name in s.ids or s.shown} for s in looks.steps]
     for i in np.flatnonzero(listed & ~real):
         apart[i] = apart[:, i] = [not names[i] & other for other in names]
     return replace(facts, apart=apart)
@@ -118,21 +120,40 @@ def facts_of(text: str, steps: Sequence[Step], roles: dict[str, Any], n: int, w:
     ok = np.array([s.ok for s in steps], bool)
     numbers = [s.number for s in steps]
     return Facts(roles, ok, values_of(text, steps), numbers, carried(steps), n, w, v, shown_of(text, steps),
-                 different(steps))  # fmt: skip
+                 different(steps, text))  # fmt: skip
 
 
-def different(steps: Sequence[Step]) -> Any:
-    """Facts.apart of some steps: texts.apart for all pairs at once."""
+def different(steps: Sequence[Step], text: str = "") -> Any:
+    """Facts.apart of some steps: texts.apart for all pairs at once, the earlier against the later.
+
+    Where two calls name things of a kind that the policy's `text` speaks of, only those decide: of two copies lent to
+    one member, the copies.
+    """
     import numpy as np
 
-    pairs = {pair: k for k, pair in enumerate(dict.fromkeys(p for s in steps for p in s.ids))}
-    names = {name: k for k, name in enumerate(dict.fromkeys(name for name, _ in pairs))}
-    if len(pairs) == len(names):
+    every = [(s.ids or s.shown, s.ids) for s in steps]
+    pairs = {pair: k for k, pair in enumerate(dict.fromkeys(p for known, _ in every for p in sorted(known)))}
+    kinds = {kind: k for k, kind in enumerate(dict.fromkeys(kind for kind, _ in pairs))}
+    if len(pairs) == len(kinds):
         return None
-    things: Any = np.zeros((len(steps), len(pairs)), np.float32)
-    called: Any = np.zeros((len(steps), len(names)), np.float32)
-    for i, step in enumerate(steps):
-        for pair in step.ids:
-            things[i, pairs[pair]] = called[i, names[pair[0]]] = 1
-    found = (called @ called.T > 0) & (things @ things.T == 0)
+    meant = {kind for kind in kinds if means(text, kind)}
+
+    def shared(wanted: Collection[str]) -> tuple[Any, Any]:
+        """Whether two have a kind in common, and a thing; earlier ones in rows."""
+        thing: Any = np.zeros((2, len(steps), len(pairs)), np.float32)
+        called: Any = np.zeros((2, len(steps), len(kinds)), np.float32)
+        for i, sides in enumerate(every):
+            for side, some in enumerate(sides):
+                for pair in some:
+                    if pair in pairs and pair[0] in wanted:
+                        thing[side, i, pairs[pair]] = called[side, i, kinds[pair[0]]] = 1
+        return called[0] @ called[1].T > 0, thing[0] @ thing[1].T > 0
+
+    alike, same = shared(kinds)
+    found = alike & ~same
+    if meant:
+        alike, same = shared(meant)
+        found = np.where(alike, ~same, found)
+    found = np.triu(found, 1)
+    found |= found.T
     return found if found.any() else None

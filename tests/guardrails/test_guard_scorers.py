@@ -312,3 +312,38 @@ def test_the_context_is_what_the_model_was_shown_and_ends_with_the_question(chec
     ]  # fmt: skip
     check(guard(SECRET, disclosure=Notes()), said("x"), trace)
     assert seen == [("be kind", document, "a page", "And when?")]
+
+
+class Puzzled:
+    """A scorer that finds nothing, and says that it cannot tell."""
+
+    threshold = 0.5
+
+    def __init__(self, probability=0.01):
+        self.probability = probability
+
+    def score(self, policy, steps):
+        return self.probability
+
+    def assess(self, policy, steps):
+        return SimpleNamespace(probability=self.probability, unread=True)
+
+
+@pytest.mark.parametrize("severity", [1, 3])
+def test_what_a_scorer_cannot_tell_is_the_judges(check, severity):
+    for verdict in (0.9, 0.1):
+        g = guard(polite(severity=severity), scorer=Puzzled(), judge=lambda policy, steps, v=verdict: v)
+        ruling = check(g, said("hm"))
+        assert ruling.allowed == (verdict < 0.5)
+        if not ruling.allowed:
+            assert "not to be told from steps; the judge decided" in ruling.findings[0].detail
+    sure = guard(polite(severity=severity), scorer=Puzzled(0.9), judge=lambda policy, steps: 0.0)
+    assert not check(sure, said("hm")).allowed, "what it finds it need not be told"
+
+
+def test_without_a_judge_it_is_blocked_only_where_the_policy_says_closed(check):
+    found = check(guard(polite(fail="closed"), scorer=Puzzled()), said("hm")).decision
+    assert (found.action, found.failed) == ("block", True)
+    assert "not to be told from steps, and no judge is configured" in found.reason
+    assert check(guard(polite(fail="open"), scorer=Puzzled()), said("hm")).allowed
+    assert check(guard(POLITE, scorer=Puzzled()), said("hm")).allowed

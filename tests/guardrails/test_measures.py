@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.guardrails.measures import shown_of, values_of
-from evalkit.guardrails.texts import read_step
+from evalkit.guardrails.texts import apart, read_step
+from evalkit.guardrails.verdict import different
 
 
 @pytest.mark.parametrize(
@@ -20,8 +21,25 @@ from evalkit.guardrails.texts import read_step
 )
 def test_what_a_limit_counts_by_is_the_argument_that_it_names(policy: str, value: str) -> None:
     step = read_step('vouchers.give(mbr="M-31", card_no="C9", voucher="V1")')
-    named = values_of(policy.replace("member", "mbr") if "card" not in policy else policy, [step])
-    assert named == [value]
+    assert values_of(policy, [step]) == [value]
+
+
+@pytest.mark.parametrize(
+    ("policy", "step", "value"),
+    [
+        ("At most one refund per customer.", 'refund(refund_id="R1", customer="C1")', "c1"),
+        ("Only one booking per guest.", 'book(room="R1", guest_name="Ann Lee")', "ann lee"),
+        ("A single refund per order.", 'refund(order_total=50, order_id="W1")', "w1"),
+        ("Two calls per customer at most.", 'call(customer_tier="gold", customer_id="C1")', "c1"),
+        ("No user may do it twice.", 'send(use_cache=true, user_id="u1")', "u1"),
+        ("One coupon for each order.", 'give(coupon="K1", order="W1")', "w1"),
+        ("At most one order per user per day.", 'order(order="W1", user="u1")', "u1"),
+        ("No more than 2 mails.", 'mail(to="a", more="x")', 'to="a", more="x"'),
+        ("Per account one transfer.", 'transfer(acct="A-1", amount=5)', "a-1"),
+    ],
+)
+def test_what_a_limit_counts_by_in_other_words(policy: str, step: str, value: str) -> None:
+    assert values_of(policy, [read_step(step)]) == [value]
 
 
 def test_a_shortened_name_is_the_word_it_begins() -> None:
@@ -40,6 +58,14 @@ def test_a_step_without_such_an_argument_counts_as_before() -> None:
         ("Parcels of more than 12 kg", 'scan(code="B-7") -> {"kg": 14.5, "zone": 3}', 14.5),
         ("Orders worth more than 500", 'get(order="A1") -> {"order": 9912, "total": 620, "items": 4}', 620),
         ("Patients with a weight above 90", 'get(mrn="P1") -> {"age": 71, "weight_kg": "94"}', 94),
+        ("Orders worth more than 500", 'order.get(x="A-1") -> {"orderNumber": 9912, "total": 320}', 320),
+        ("Orders worth more than 500", 'customer.get(x="A-1") -> {"orders": 3, "total": 900}', 900),
+        ("Customers with a balance over 500", 'customer.get(x="A-1") -> {"customer": 8812, "balance": 20}', 20),
+        ("Customers with a balance over 500", 'get(x="A-1") -> {"customer_since": 2019, "balance": 700}', 700),
+        ("more than 3 failed payments", 'get(x="A-1") -> {"payments": 10, "failed_payments": 4}', 4),
+        ("a total of more than 500", 'get(x="A-1") -> {"total_items": 3, "order_total": 620}', 620),
+        ("Orders worth more than 500", 'get(x="A-1") -> {"total": "$620.00", "items": 2}', 620),
+        ("More than 3 of them", 'get(x="A-1") -> {"n": 4, "created": "2026-01-31T10:30:00"}', 4),
         ("Orders worth more than 500", 'price.set(order="A1", amount=620) -> {"revision": 3}', 620),
         ("More than 3 of them", 'get(x="A-17") -> {"left": 4}', 4),
         ("More than 3 of them", 'get(x="A-17", y="2026-01-31")', None),
@@ -81,6 +107,11 @@ def test_the_digits_of_a_name_are_no_amount() -> None:
     ],
 )
 def test_things_are_told_apart_by_arguments_of_one_kind(one: str, other: str, same: bool) -> None:
-    from evalkit.guardrails.texts import apart
-
     assert apart(read_step(one), read_step(other)) is not same
+
+
+def test_of_two_kinds_of_things_those_decide_that_the_policy_speaks_of() -> None:
+    steps = [read_step(s) for s in ('items.get(copy="BK-1", member="M-7")', 'loans.create(copy="BK-2", member="M-7")')]
+    assert different(steps, "Reference copies are never lent out.").tolist() == [[False, True], [True, False]]
+    assert different(steps, "Nothing is lent to suspended members.") is None
+    assert different(steps, "Nothing is lent.") is None

@@ -329,3 +329,24 @@ def test_any_case_survives_the_file(tmp_path_factory, steps, broken):
     one = case(broken, *steps)
     append(path, [one])
     assert read(path).get(one.id) == one
+
+
+class Puzzled:
+    """A scorer that says that it cannot tell."""
+
+    name = "puzzled"
+
+    def score(self, policy, steps):
+        return 0.01
+
+    def assess(self, policy, steps):
+        return type("Said", (), {"probability": 0.01, "unread": True})()
+
+
+def test_what_the_scorer_cannot_tell_stays_untold_until_a_precedent_tells_it():
+    policy = Policy(id="refunds", text=REFUNDS)
+    alone = WithPrecedents(Puzzled(), store_of([]), today=lambda: date(2026, 11, 28))
+    assert alone.assess(policy, BROKEN.steps).unread
+    told = WithPrecedents(Puzzled(), store_of([BROKEN, KEPT]), today=lambda: date(2026, 11, 28))
+    assert told.assess(policy, BROKEN.steps).precedents
+    assert not told.assess(policy, BROKEN.steps).unread
