@@ -135,10 +135,10 @@ def check(
 
 def _show_why(guard: "Guard", messages: "Sequence[Message]") -> None:
     """Each policy that the model reads, over the steps of the dialogue."""
-    from evalkit.core.steps import steps_of
+    from evalkit.core.steps import LOOKED_INTO, steps_of
     from evalkit.guardrails.explain import explained, players, reader_of
 
-    steps = steps_of(messages)
+    steps = steps_of(messages, LOOKED_INTO)
     for e in explained(guard):
         typer.echo(f"\n{e.policy.id}: {_BY[e.by]}")
         reader = reader_of(guard.panel.scorer_of(e.policy))

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from evalkit.core.types import Message, ToolCall
 
 LIMIT = 1000
+LOOKED_INTO = 9000
+"""The limit for a guard, which looks into what calls returned (guardrails/looks.py)."""
 """Most characters of a step."""
 _GAP = " … "
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}

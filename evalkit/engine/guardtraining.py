@@ -14,7 +14,7 @@ from evalkit import content
 from evalkit.benchmarks.detection import detection
 from evalkit.benchmarks.sources.reading import reading
 from evalkit.core.errors import UsageError
-from evalkit.core.steps import steps_of
+from evalkit.core.steps import LOOKED_INTO, steps_of
 from evalkit.core.types import Policy, Record, Scenario, Verdict
 from evalkit.engine import labels, store
 from evalkit.engine.guardrows import generated, row_of
@@ -123,7 +123,7 @@ def of_run(run: Path) -> Iterator[Row]:
 
 def _of_record(record: Record, decided: dict[tuple[str, int, str | None], bool]) -> Iterator[Row]:
     scenario, trajectory = record.scenario, record.trajectory
-    steps = steps_of([*scenario.messages, *trajectory.messages])
+    steps = steps_of([*scenario.messages, *trajectory.messages], LOOKED_INTO)
     if not steps:
         return
     for policy in scenario.policies:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from evalkit.core.values import number
+
 
 def some(words: str) -> frozenset[str]:
     """The words of a text."""
@@ -19,32 +21,31 @@ Things = frozenset[tuple[str, str]]
 """Kind and name, both in lower case: ("customer", "c-17")."""
 LONGEST = 120
 """Characters of a value that is kept."""
-_QUOTED = r""""[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*'"""
+_QUOTED = r""""[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z)"""
 _FIELD = re.compile(
     rf"""(?:"([\w.-]{{1,60}})"|'([\w.-]{{1,60}})'|(?<![\w.-])([A-Za-z_][\w.-]{{0,59}}))\s{{0,4}}[=:]\s{{0,4}}"""
-    rf"""({_QUOTED}|[^\s,"'(){{}}\[\]]+)|(?:{_QUOTED})""",
+    rf"""({_QUOTED}|[^\s,"'(){{}}\[\]]+)|(?<![\w\\])(?:{_QUOTED})""",
     re.DOTALL,
 )
+"""A name and its value; or a quoted text, in which none is looked for."""
 _CASES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_MONEY = r"(?:[$\u20ac\u00a3\u00a5]|(?:EUR|USD|GBP|CHF|JPY|CAD|AUD|INR|SEK|NOK|DKK|PLN)(?![A-Za-z]))"
-_QUANTITY = re.compile(
-    rf"{_MONEY}?\s?(-?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)\s?(?:{_MONEY}|%|[A-Za-z]{{1,3}}|(?<=\s)[A-Za-z]{{1,12}})?"
-)
 _LOOSE = re.compile(r"(?<![\w.,-])-?\d+(?:[.,]\d+)*(?![\w-])")
 """A number that is passed without a name; the digits of K-17 and of a date are none."""
 _AMOUNTS = some("amount amt total sum price value qty quantity limit credit credits")
-_IDENTIFYING = some("id no nr num number ref key uuid mrn iban sku serial ticket order account case")
+_IDENTIFYING = some("id no nr num number ref key uuid mrn iban sku serial ticket order account case sha pnr vin email")
 _NAMING = some("id no nr num number ref key uuid code")
 """order_id, orderId and order name the same kind of thing."""
-_PLAIN = _AMOUNTS | some("size date time when day month year period since until version")
+_PLAIN = _AMOUNTS | some(
+    "size date time day month year period since until version text body note memo message comment reason subject "
+    "description"
+)
 """Words in the names of values that are no names of things, whatever they look like."""
 _BOOKS = some("request trace session correlation event token model status state hash etag cursor page job log audit")
 """What a system calls its own answers by."""
-_IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_-])[\w-]+")
-"""Letters and digits in one: K-17, SO731, U_9. A number alone is one where its name says so."""
-_PREFIX = re.compile(r"[a-z]{2,}(?=[-_]?\d)")
-"""PO-17 and PO-18 are of one kind, whatever they are called by."""
-_DATED = re.compile(r"\d{4}-\d{2}|\d{1,2}[:h]\d{2}|v?\d+(?:\.\d+)+")
+_IDENTITY = re.compile(r"(?=.*\d)(?=.*[A-Za-z_/:#@-])[\w./:#@+-]+")
+"""Letters and digits in one: K-17, SO731, U_9. Anything without blanks is one where its name says so."""
+_DATED = re.compile(r"\d{4}-\d{2}(?:-\d{2})?(?:[t ][\d:.z+-]*)?|\d{1,2}[:h]\d{2}(?::\d{2})?|v?\d+(?:\.\d+)+")
+_NOTHING = some("true false null none undefined")
 _LOOKS_UP = some("find get look lookup search fetch list query read show resolve load")
 _VERBS = _LOOKS_UP | some(
     "add apply approve archive assign book buy call cancel change check clear close complete confirm copy create "
@@ -90,9 +91,10 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 def quantity(text: str) -> float | None:
-    """A number with or without its unit or currency: 1,200.50, $620, 14 kg; None for any other text."""
-    found = _QUANTITY.fullmatch(text.strip().upper() if len(text) < 40 else "")
-    return float(found[1].replace(",", "")) if found else None
+    """A number with or without its unit or currency: 1,200.50, $620, 14 kg; None for any other text, multiples
+    ("2k") among them.
+    """
+    return number(text.strip())
 
 
 def is_amount(name: str) -> bool:
@@ -103,7 +105,13 @@ def is_amount(name: str) -> bool:
 
 def identifies(name: str) -> bool:
     """Whether a value names something even where it is a mere number."""
-    return bool(words := words_of(name)) and words[-1] in _IDENTIFYING
+    words = words_of(name)
+    return bool(words) and (words[-1] in _IDENTIFYING or words[-1].removesuffix("s") in _NAMING)
+
+
+def names_thing(value: str) -> bool:
+    """Whether a value is the name of one thing by its looks: K-17, SO731; no date, no version, no quantity."""
+    return bool(_IDENTITY.fullmatch(value)) and not _DATED.fullmatch(value) and quantity(value) is None
 
 
 def plain(name: str) -> bool:
@@ -114,7 +122,9 @@ def plain(name: str) -> bool:
 
 def entered(arguments: str, found: Sequence[Field]) -> float | None:
     """The number that a call passes: of an argument that is called an amount, else the last one that names nothing."""
-    numbers = [(f.name, x) for f in found if not identifies(f.name) and (x := quantity(f.value)) is not None]
+    every = [(f.name, x) for f in found if (x := quantity(f.value)) is not None]
+    numbers = [(name, x) for name, x in every if not identifies(name)]
+    numbers = numbers or [(name, x) for name, x in every if name.casefold() in ("number", "num")]
     amounts = [x for name, x in numbers if is_amount(name)]
     if numbers:
         return amounts[0] if amounts else numbers[-1][1]
@@ -133,15 +143,17 @@ def _things(tool: str, found: Sequence[Field], shown: bool) -> Iterator[tuple[st
     for name, given in found:
         value = given.removeprefix("#")
         words = words_of(name)
-        if not words or plain(name) or len(value) > 40 or (shown and _BOOKS.intersection(words)):
+        if not words or plain(name) or not 0 < len(value) <= 40 or (shown and _bookkeeping(words, tool)):
             continue
-        named = value.isdigit() and len(value) > 1 and identifies(name)
-        if (named or _IDENTITY.fullmatch(value)) and not _DATED.match(value):
-            kind = "_".join(map(in_full, words[:-1] if words[-1] in _NAMING else words))
-            kinds = {kind, "_".join(words)} if kind else nouns(tool)
-            prefix = _PREFIX.match(value)
-            like = {f"like {prefix[0] if prefix else re.sub(r'[0-9]+', '0', value)}"} if prefix or not kinds else set()
-            yield from ((k, value) for k in (*kinds, *like))
+        if names_thing(value) or (identifies(name) and not re.search(r"\s", value) and value not in _NOTHING):
+            kind = "_".join(map(in_full, words[:-1] if words[-1].removesuffix("s") in _NAMING else words))
+            kinds = {kind, "_".join(words)} if kind else nouns(tool) or {"like " + re.sub("[0-9]+", "0", value)}
+            yield from ((k, value) for k in kinds)
+
+
+def _bookkeeping(words: Sequence[str], tool: str) -> bool:
+    """Whether a system calls its own answer so: a request, a trace; not the events of a tool that finds events."""
+    return bool(_BOOKS.intersection(words) - nouns(tool))
 
 
 @lru_cache(maxsize=4096)

@@ -5,19 +5,26 @@ here into looks that are short enough: steps that nobody made, each with the cal
 programs about what is known of a thing (programs.KNOWN) are given them. Knows no network.
 """
 
+import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from evalkit.guardrails.fields import Things, fields, things
+from evalkit.guardrails.fields import Field, Things, fields, names_thing, things
 from evalkit.guardrails.texts import ARROW, Step, read_step
 
 LONG = 120
 """Characters of a result that are read as they are."""
 MOST = 32
-"""Looks of one step."""
+"""Looks of one step; those at things that other steps name come first."""
+_SCANNED = 1000
+_PARSED = 20_000
+"""Characters of a Python literal that is read."""
+_RECORD = re.compile(r"\{[^{}]{1,2000}\}")
+"""A record without others in it: what can still be read of a result that was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +37,81 @@ class Opened:
     """Which of them are steps."""
     listed: tuple[bool, ...]
     """Steps that showed several things (what they show holds for none of them by itself), and the looks at each."""
+    given_by: tuple[int, ...]
+    """The step that each look is of; of a step its own place."""
+
+    def same(self, look: int) -> list[bool]:
+        """Whether each step is about what a look at one of several is about: it has its name; or the name of the whole,
+        and none of another of them.
+        """
+        names = [{name for _, name in s.ids or s.shown} for s in self.steps]
+        own, whole = names[look], names[self.given_by[look]]
+        beside = {
+            name for k, mine in enumerate(names) for name in mine
+            if self.given_by[k] == self.given_by[look] and self.listed[k] and not self.real[k]
+        } - own  # fmt: skip
+        return [bool(theirs & own or (theirs & whole and not theirs & beside)) for theirs in names]
 
 
 def opened(steps: Sequence[str]) -> Opened | None:
     """The trajectory with its looks; None where there are none."""
-    found: list[tuple[str, Step, bool, bool]] = []
-    for text in steps:
-        step = read_step(text)
-        looks, listed = _looks(text, step)
-        found.append((text, step, True, listed))
-        found += [(look, shown, False, shown.ids != (step.ids or step.shown)) for look, shown in looks]
+    read = [read_step(text) for text in steps]
+    named = {name for step in read for _, name in step.ids}
+    found: list[tuple[str, Step, bool, bool, int]] = []
+    for text, step in zip(steps, read, strict=True):
+        at = len(found)
+        looks, listed = _looks(text, step, named)
+        found.append((text, step, True, listed, at))
+        found += [(look, shown, False, shown.ids != (step.ids or step.shown), at) for look, shown in looks]
     if len(found) == len(steps):
         return None
-    texts, read, real, several = zip(*found, strict=True)
-    return Opened(texts, read, real, several)
+    return Opened(*zip(*found, strict=True))
 
 
-def _looks(text: str, step: Step) -> tuple[list[tuple[str, Step]], bool]:
+def _looks(text: str, step: Step, named: set[str]) -> tuple[list[tuple[str, Step]], bool]:
+    """The looks at what a step showed, and whether it showed several things. `named`: by any step."""
     call, _, result = text.partition(ARROW)
     tool, opens, _ = call.partition("(")
-    if not step.ok or not opens or result[:1] not in ("{", "["):
+    if not step.ok or not opens:
         return [], False
-    try:
-        shown = json.loads(result)
-    except (ValueError, RecursionError):
+    shown = _parsed(result)
+    if shown is None:
         return [], False
     own: Things = frozenset() if isinstance(shown, list) else step.ids or step.shown
-    parts = list(islice(_parts(tool, shown, own), MOST))
+    parts = list(islice(_parts(tool, shown, own), _SCANNED))
     listed = any(about != own for _, about in parts)
     if len(parts) < 2 and not listed:
         return [], False
-    named = ", ".join(f'{kind}="{name}"' for kind, name in sorted(step.ids))
-    short = call if len(call) <= LONG else f"{tool}({named})"
+    if len(parts) > MOST:
+        parts = sorted(parts, key=lambda p: not any(name in named for _, name in p[1] - own))[:MOST]
+    kinds = ", ".join(f'{kind}="{name}"' for kind, name in sorted(step.ids))
+    short = call if len(call) <= LONG else f"{tool}({kinds})"
     looks = [f"{short}{ARROW}{part}" for part, _ in parts]
-    return [(k, replace(read_step(k), ids=ids)) for k, (_, ids) in zip(looks, parts, strict=True)], listed
+    # a payment that failed, in a list that was read, is no failed reading
+    return [(k, replace(read_step(k), ids=ids, ok=True)) for k, (_, ids) in zip(looks, parts, strict=True)], listed
+
+
+def _parsed(result: str) -> list[Any] | dict[str, Any] | None:
+    """JSON or a Python literal; of one that was cut, the records in it."""
+    if result[:1] not in ("{", "[", "("):
+        return None
+    found: Any = None
+    try:
+        found = json.loads(result)
+    except (ValueError, RecursionError):
+        if len(result) <= _PARSED:
+            try:
+                found = ast.literal_eval(result)
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                found = None
+    if found is None:
+        inner = (_parsed(m[0]) for m in _RECORD.finditer(result[1:]))
+        found = [r for r in inner if isinstance(r, dict)] or None
+    if isinstance(found, tuple):
+        found = list(found)
+    if isinstance(found, list) and len(found) == 2 and isinstance(found[0], bool):
+        found = found[1]  # (True, {...})
+    return found if isinstance(found, list | dict) else None
 
 
 def _parts(tool: str, shown: Any, ids: Things) -> Iterator[tuple[str, Things]]:
@@ -72,6 +120,11 @@ def _parts(tool: str, shown: Any, ids: Things) -> Iterator[tuple[str, Things]]:
         for entry in shown:
             if isinstance(entry, dict):
                 yield from _parts(tool, entry, things(tool, fields(_told(_flat(entry))), shown=True) or ids)
+        return
+    if len(shown) > 1 and all(isinstance(v, dict) and names_thing(str(k)) for k, v in shown.items()):
+        for key, entry in shown.items():
+            for part, about in _parts(tool, entry, things(tool, [Field("id", str(key).casefold())]) or ids):
+                yield f'{{"{key}": {part}}}', about
         return
     line: dict[str, Any] = {}
     for key, value in shown.items():
@@ -91,8 +144,8 @@ def _parts(tool: str, shown: Any, ids: Things) -> Iterator[tuple[str, Things]]:
 
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:
     """The fields that are no lists or records."""
-    return {k: v for k, v in entry.items() if not isinstance(v, list | dict)}
+    return {str(k): v for k, v in entry.items() if not isinstance(v, list | dict)}
 
 
 def _told(shown: Any) -> str:
-    return json.dumps(shown, ensure_ascii=False)
+    return json.dumps(shown, ensure_ascii=False, default=str)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from evalkit.guardrails.fields import identifies, in_full, is_amount, nouns, plain, singular, some, words_of
+from evalkit.guardrails.fields import identifies, in_full, is_amount, nouns, plain, quantity, singular, some, words_of
 from evalkit.guardrails.texts import Step
 
 _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
@@ -23,6 +23,14 @@ _EMPTY = some(
     "more than less fewer may must can will shall should least most other one two three four five six time times "
     "of be is are in on at for to the a an given single per each every day week session call and or not any"
 )
+_MEASURED = {
+    "older": "age", "younger": "age", "aged": "age", "heavier": "weight", "lighter": "weight", "longer": "duration",
+    "taller": "height", "larger": "size", "bigger": "size", "hotter": "temperature", "warmer": "temperature",
+    "colder": "temperature", "faster": "speed", "expensive": "price", "cost": "price", "worth": "total",
+}  # fmt: skip
+"""What is measured where a policy compares."""
+_WHOLE = some("total amount sum")
+_FEW = some("qty quantity limit")
 _DATES = some("since until year date day month created updated zip phone page version")
 _WORTH = re.compile(
     r"[$\u20ac\u00a3]|\b(?:eur|usd|gbp|euros?|dollars?|pounds?|worth|amount|total|value|price|cost)\b", re.IGNORECASE
@@ -31,7 +39,8 @@ _WORTH = re.compile(
 
 @lru_cache(maxsize=1024)
 def _words(policy: str) -> frozenset[str]:
-    return frozenset(singular(w) for w in _WORD.findall(policy))
+    found = {singular(w) for w in _WORD.findall(policy)}
+    return frozenset(found | {_MEASURED[w] for w in found if w in _MEASURED})
 
 
 @lru_cache(maxsize=1024)
@@ -64,6 +73,18 @@ def _value(policy: str, step: Step) -> str:
     return step.value
 
 
+def passed_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
+    """The number that a step passes: of several, by the words of the policy, else as an amount, else the last."""
+    words, worth = _words(policy), bool(_WORTH.search(policy))
+    return [_passed(words, worth, s) for s in steps]
+
+
+def _passed(words: frozenset[str], worth: bool, step: Step) -> float | None:
+    told = [(f.name, x) for f in step.passed if (x := quantity(f.value)) is not None]
+    best = _best(words, worth, nouns(step.tool), told)
+    return step.number if best is None else best
+
+
 def shown_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
     """The number that a step brings to light: in its result by words of the policy or as an amount, else as passed."""
     words, worth = _words(policy), bool(_WORTH.search(policy))
@@ -71,23 +92,36 @@ def shown_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
 
 
 def _shown(words: frozenset[str], worth: bool, step: Step) -> float | None:
-    own = nouns(step.tool)
+    best = _best(words, worth, nouns(step.tool), step.numbers)
+    if best is not None:
+        return best
+    told = [x for name, x in step.numbers if not _untold(name)]
+    return _passed(words, worth, step) if step.amount or not told else max(told)
 
-    def fits(name: str) -> float:
-        called = _called(name)
+
+def _best(
+    words: frozenset[str], worth: bool, own: frozenset[str], told: Sequence[tuple[str, float]]
+) -> float | None:  # fmt: skip
+    """The number that is called by most words of the policy, or an amount; None where none is."""
+
+    def fits(found: tuple[str, float]) -> tuple[float, bool, float]:
+        called = _called(found[0])
         shared = sum(w in words and w not in own for w in called)
-        last = bool(called) and is_amount(called[-1])
-        return shared + is_amount(name) * (1.5 if worth else 0.5) + last * 0.25
+        amount = is_amount(found[0]) and not (worth and _FEW.intersection(called))
+        whole = bool(_WHOLE.intersection(called))
+        return shared + amount * (1.5 if worth else 0.5) + (amount and is_amount(called[-1])) * 0.25, whole, found[1]
 
-    told = [(name, x) for name, x in step.numbers if not identifies(name) and not _DATES.intersection(words_of(name))]
-    best = max(told, key=lambda f: fits(f[0]), default=None)
-    if best is not None and fits(best[0]) > 0:
-        return best[1]
-    if step.amount or not told:
-        return step.number
-    return told[-1][1]
+    best = max((f for f in told if not _untold(f[0])), key=fits, default=None)
+    return best[1] if best is not None and fits(best)[0] > 0 else None
+
+
+def _untold(name: str) -> bool:
+    """Whether a number is none to be compared: an id, a year."""
+    return identifies(name) or bool(_DATES.intersection(words_of(name)))
 
 
 def means(policy: str, kind: str) -> bool:
     """Whether a policy speaks of things of that kind."""
-    return bool(set(_called(kind)) & _words(policy))
+    return any(
+        len(w) > 2 and w in _words(policy) for w in _called(kind) if w not in _EMPTY | {"like", "created", "from"}
+    )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.core.events import is_failure
-from evalkit.core.steps import steps_of
+from evalkit.core.steps import LOOKED_INTO, steps_of
 from evalkit.core.types import Decision, Evidence, Message
 from evalkit.guardrails.actions import act_at, protected, withheld
 from evalkit.guardrails.failing import fail_mode
@@ -239,7 +239,8 @@ class Session:
         context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
         until = started + settings.budget_ms / 1000
-        return Job(slow, steps_of([*before, piece.message]), steps_of(before), piece.words, context, until, settings)
+        steps, earlier = steps_of([*before, piece.message], LOOKED_INTO), steps_of(before, LOOKED_INTO)
+        return Job(slow, steps, earlier, piece.words, context, until, settings)
 
     def _finding(self, piece: Piece, policy: GuardPolicy, said: Said) -> Finding | None:
         """None: the policy is kept."""

@@ -4,6 +4,7 @@ Knows no network. The trained reader (encoder.py) is given these as features, an
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from evalkit.core import values
 from evalkit.core.steps import parse_action
-from evalkit.guardrails.fields import Field, Things, entered, fields, is_amount, looks_up, quantity, things
+from evalkit.guardrails.fields import Field, Things, entered, fields, is_amount, looks_up, nouns, quantity, things
 
 LONGEST = 60
 """Characters of a quoted name."""
@@ -31,6 +32,10 @@ _FAILED = re.compile(
     r"""|\{.*"(status|state|result|outcome)"\s*:\s*"(error|failed|failure|denied|declined|rejected|refused)\"""",
     re.IGNORECASE | re.DOTALL,
 )
+_TOLD = re.compile(
+    r"""\{(?!.*"(?:ok|success|succeeded|error)"\s*:).*"(?:status|state|result|outcome)"\s*:""", re.I | re.S
+)
+"""A record with a status that is no answer to the call itself, if it has other fields as well."""
 _FINE = re.compile(
     r"""\W*((ok|status|success|result|succeeded)\W+)?(done|ok|success|true|succeeded|completed)\W*""", re.IGNORECASE
 )
@@ -77,7 +82,7 @@ class Step:
     ids: Things = frozenset()
     """Arguments of a call that name one thing among its like: ("customer", "c-17")."""
     shown: Things = frozenset()
-    """The same in the result of a look-up without such arguments: it was about that."""
+    """The same in the result of a look-up without arguments that name what the tool is about."""
     passed: tuple[Field, ...] = ()
     """Arguments of a call."""
     numbers: tuple[tuple[str, float], ...] = ()
@@ -104,6 +109,8 @@ def read_step(text: str) -> Step:
         named = (call[1].strip(), *_NUMERAL.findall(value)) if call else ()
         quoted = tuple(q.casefold() for q in (*named, *quotes(done)))
     ok = not (result and _FAILED.match(result))
+    if not ok and call is not None and looks_up(call[1].strip()) and result.count(":") > 1 and _TOLD.match(result):
+        ok = True  # that a payment failed is what was read, and no failure to read
     little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
     shown = done if action is not None or little else text
     gives = tuple(_shown(result)) if ok and result else ()
@@ -114,9 +121,9 @@ def read_step(text: str) -> Step:
         return Step(shown, done, quoted, value.casefold(), number, ok, numbers=numbers, gives=gives)
     tool, passed = call[1].strip(), fields(value)
     ids = things(tool, passed)
-    about = (
-        things(tool, fields(result), shown=True) if not ids and result[:1] == "{" and looks_up(tool) else frozenset()
-    )
+    about: Things = frozenset()
+    if result[:1] == "{" and looks_up(tool) and not any(kind in nouns(tool) for kind, _ in ids):
+        about = things(tool, fields(result), shown=True)  # a customer who was looked up by his phone
     amount = any(is_amount(f.name) and quantity(f.value) is not None for f in passed)
     number = entered(value, passed)
     return Step(shown, done, quoted, value.casefold(), number, ok, tool, ids, about, passed, numbers, amount, gives)
@@ -126,7 +133,7 @@ def apart(one: Step, other: Step) -> bool:
     """Whether a step is about another thing than an earlier one: an argument of one kind names another, and nothing is
     the same.
     """
-    known = one.ids or one.shown
+    known = one.ids | one.shown
     return bool({kind for kind, _ in known} & {kind for kind, _ in other.ids}) and not known & other.ids
 
 
@@ -176,10 +183,10 @@ def carried(steps: Sequence[Step]) -> list[list[int]]:
 
 def _shown(result: str) -> Iterator[str]:
     try:
-        found = json.loads(result) if result[:1] in '{["' else result
-    except ValueError:
-        found = result
-    for leaf in values.leaves(found):
+        found = list(values.leaves(json.loads(result))) if result[:1] in '{["' else [result]
+    except (ValueError, RecursionError):
+        found = [result]
+    for leaf in found:
         words = values.trackable(leaf)
         if words is not None:
             yield words
@@ -211,6 +218,7 @@ def clauses(policy: str) -> list[str]:
 
 def _float(text: str) -> float | None:
     try:
-        return float(text.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text) else text)
+        found = float(text.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", text) else text)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.looks import Opened
-from evalkit.guardrails.measures import means, shown_of, values_of
+from evalkit.guardrails.measures import means, passed_of, shown_of, values_of
 from evalkit.guardrails.programs import BEYOND, FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
@@ -100,9 +100,8 @@ def _with_looks(policy: Understood, played: Any, text: str, looks: Opened) -> Fa
         roles[role] &= ~(real & listed)
     facts = facts_of(text, looks.steps, roles, policy.n, policy.w, policy.v)
     apart: Any = np.zeros((len(listed), len(listed)), bool) if facts.apart is None else facts.apart.copy()
-    names = [{name for _, name in s.ids or s.shown} for s in looks.steps]
     for i in np.flatnonzero(listed & ~real):
-        apart[i] = apart[:, i] = [not names[i] & other for other in names]
+        apart[i] = apart[:, i] = ~np.array(looks.same(int(i)), bool)
     return replace(facts, apart=apart)
 
 
@@ -118,9 +117,8 @@ def facts_of(text: str, steps: Sequence[Step], roles: dict[str, Any], n: int, w:
     import numpy as np
 
     ok = np.array([s.ok for s in steps], bool)
-    numbers = [s.number for s in steps]
-    return Facts(roles, ok, values_of(text, steps), numbers, carried(steps), n, w, v, shown_of(text, steps),
-                 different(steps, text))  # fmt: skip
+    values, numbers, shown = values_of(text, steps), passed_of(text, steps), shown_of(text, steps)
+    return Facts(roles, ok, values, numbers, carried(steps), n, w, v, shown, different(steps, text))
 
 
 def different(steps: Sequence[Step], text: str = "") -> Any:
@@ -131,7 +129,7 @@ def different(steps: Sequence[Step], text: str = "") -> Any:
     """
     import numpy as np
 
-    every = [(s.ids or s.shown, s.ids) for s in steps]
+    every = [(s.ids | s.shown, s.ids) for s in steps]
     pairs = {pair: k for k, pair in enumerate(dict.fromkeys(p for known, _ in every for p in sorted(known)))}
     kinds = {kind: k for k, kind in enumerate(dict.fromkeys(kind for kind, _ in pairs))}
     if len(pairs) == len(kinds):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.guardrails.fields import Field, entered, fields, is_amount, nouns, quantity, singular, things
+from evalkit.guardrails.looks import opened
 from evalkit.guardrails.texts import apart, read_step
 
 
@@ -36,22 +37,28 @@ def test_every_plain_value_of_a_json_record_is_found(record: dict[str, object]) 
     assert [f.name for f in found] == list(record)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["a" * 200_000, "sum" * 70_000, '="' * 50_000, "a=" * 50_000, "'" * 99_999, "\\" * 99_999, "a:" * 50_000,
-     " " * 99_999, 'a="' + "\\a" * 50_000, "a-" * 50_000, "1," * 50_000, "{" * 99_999],
-    ids=lambda text: text[:4],
-)  # fmt: skip
+LONG = {
+    "word": "a" * 200_000, "amounts": "sum" * 70_000, "open values": '="' * 50_000, "names": "a=" * 50_000,
+    "apostrophes": "'" * 99_999, "backslashes": "\\" * 99_999, "colons": "a:" * 50_000, "blanks": " " * 99_999,
+    "escaped quotes": '"' + '\\"' * 50_000, "escaped apostrophes": "'" + "\\'" * 50_000, "lists": "[" * 99_999,
+    "records": '{"a":' * 20_000, "escapes": 'a="' + "\\a" * 50_000, "dashes": "a-" * 50_000, "commas": "1," * 50_000,
+    "braces": "{" * 99_999, "tuples": "(" * 50_000, "statuses": '{"status": ' * 9_000, "deep": "[" * 990 + "]" * 990,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_long_texts_without_an_end_are_read_in_one_pass(text: str) -> None:
     for step in (f'f(a="x") -> {text}', f"f({text})", text, f'f(a="x") -> {{"k": "{text}'):
         read_step.__wrapped__(step)
+        opened([step])
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [("620", 620), ("1,200.50", 1200.5), ("$620.00", 620), ("EUR 620", 620), ("620 EUR", 620), ("14 kg", 14),
      ("12%", 12), ("-5", -5), ("K-17", None), ("ABC123", None), ("2026-01-31", None), ("12 High Street", None),
-     ("1,2", None), ("", None), ("3 boxes", 3), ("10:30", None), ("1.2.3", None)],
+     ("1,2", None), ("", None), ("3 pcs", 3), ("2k", None), ("$5m", None),
+     ("600 us dollars", None), ("10:30", None), ("1.2.3", None)],
 )  # fmt: skip
 def test_a_quantity_is_a_number_with_or_without_its_unit(text: str, value: float | None) -> None:
     assert quantity(text) == value

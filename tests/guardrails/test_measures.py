@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.guardrails.measures import shown_of, values_of
+from evalkit.guardrails.measures import passed_of, shown_of, values_of
 from evalkit.guardrails.texts import apart, read_step
 from evalkit.guardrails.verdict import different
 
@@ -68,6 +68,9 @@ def test_a_step_without_such_an_argument_counts_as_before() -> None:
         ("More than 3 of them", 'get(x="A-1") -> {"n": 4, "created": "2026-01-31T10:30:00"}', 4),
         ("Orders worth more than 500", 'price.set(order="A1", amount=620) -> {"revision": 3}', 620),
         ("More than 3 of them", 'get(x="A-17") -> {"left": 4}', 4),
+        ("Orders worth more than 500", 'get(x="A-1") -> {"items": [{"price": 20}, {"price": 600}], "total": 620}', 620),
+        ("patients older than 65", 'get(x="A-1") -> {"age": 70, "weight": 60}', 70),
+        ("Loans over 10,000", 'get(x="A-1") -> {"rate": 3.5, "principal": 12000, "term_months": 36}', 12000),
         ("More than 3 of them", 'get(x="A-17", y="2026-01-31")', None),
         ("More than 3 of them", "User: I want 5", 5),
     ],
@@ -80,6 +83,22 @@ def test_the_number_that_came_to_light(policy: str, step: str, number: float | N
 def test_any_text_is_read(policy: str, text: str) -> None:
     steps = [read_step(text), read_step(f"f(a={text}) -> {text}")]
     assert len(values_of(policy, steps)) == len(shown_of(policy, steps)) == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "step", "number"),
+    [
+        ("Orders worth more than 500 need approval", "create_order(qty=2, total=620)", 620),
+        ("Orders worth more than 500", "create_order(quantity=2, unit_price=600, amount=1200)", 1200),
+        ("Not more than 100 euros back", "refund(quantity=1, refundAmount=600)", 600),
+        ("Payments above 500 EUR", "pay(credit_limit=100, amount=600)", 600),
+        ("A discount of more than 20 percent", "offer(discount_pct=25, price=300)", 25),
+        ("Not more than 10 tickets", "buy(tickets=12, price=30)", 12),
+        ("Not more than 10", "Type textbox 'How many': '12'", 12),
+    ],
+)
+def test_the_number_that_is_passed(policy: str, step: str, number: float) -> None:
+    assert passed_of(policy, [read_step(step)]) == [number]
 
 
 def test_the_digits_of_a_name_are_no_amount() -> None:
@@ -115,3 +134,8 @@ def test_of_two_kinds_of_things_those_decide_that_the_policy_speaks_of() -> None
     assert different(steps, "Reference copies are never lent out.").tolist() == [[False, True], [True, False]]
     assert different(steps, "Nothing is lent to suspended members.") is None
     assert different(steps, "Nothing is lent.") is None
+    noted = [
+        read_step(s) for s in ('note(customer="C-1", created_by="e-1")', 'refund(customer="C-1", created_by="e-2")')
+    ]
+    assert different(noted, "A refund has to be noted by the agent first.") is None
+    assert different(noted, "Things like a refund need a note first.") is None
