@@ -113,6 +113,8 @@ def check(
     rows_ = found.get("messages") if isinstance(found, dict) else found
     if not isinstance(rows_, list):
         raise UsageError(f"{dialogue}: a list of chat-completions messages, or a request with `messages`, was expected")
+    if not rows_:
+        raise UsageError(f"{dialogue}: no messages in it")
     messages = messages_of(rows_, str(dialogue))
     if why and json_:
         raise UsageError("--why is for reading, --json for programs: choose one")
@@ -126,6 +128,9 @@ def check(
             d = ruling.decision
             note = f"  {d.reason}" if d.reason else ""
             typer.echo(f"{len(rows) - 1:3} {message.role:9} {d.action:6} {(d.latency_s or 0) * 1000:8.2f} ms{note}")
+            for f in ruling.findings:
+                if f.policy_id != d.policy_id:
+                    typer.echo(f"{'':14}also {f.action:6} {f.policy_id}: {f.reason}")
     if json_:
         print_json([{k: v for k, v in row.items() if k not in ("time", "request")} for row in rows])
     if why:
@@ -156,6 +161,7 @@ def explain(
         float, typer.Option(min=0, max=1, help="Probability from which a policy counts as understood.")
     ] = 0.8,
     judge_model: JudgeModel = None,
+    judge_base_url: JudgeBaseUrl = None,
     json_: Json = False,
 ) -> None:
     """Say what decides about each policy, and how the guardrail has understood it; exit 1 where it is not sure.
@@ -168,7 +174,7 @@ def explain(
     from evalkit.guardrails.explain import explained
 
     found = explained(guard_of(guardrail, policies_of(policies)))
-    judged = judge_model is not None
+    judged = judge_model is not None or judge_base_url is not None
     unsure = [e for e in found if not e.understood(sure, judged)]
     if json_:
         print_json([_as_json(e, sure, judged) for e in found])
@@ -183,6 +189,8 @@ def explain(
                 typer.echo(f"          not found in its words: {', '.join(reading.missing)}")
             for sentence in reading.unread:
                 typer.echo(f"          not read: {sentence}")
+            if reading.mixed:
+                typer.echo("          two sentences read as one rule: put each on a line of its own")
     if any(r.beyond for e in unsure for r in e.readings):
         typer.echo("what steps cannot show is not guarded without a judge: name one (--judge-model)")
     if unsure:
@@ -207,7 +215,7 @@ def _as_json(e: "Explained", sure: float, judged: bool) -> dict[str, object]:
         "readings": [
             {
                 "policy": r.policy, "program": r.program, "probability": round(r.sure, 4), "says": r.says,
-                "roles": r.roles, "missing": list(r.missing), "unread": list(r.unread),
+                "roles": r.roles, "missing": list(r.missing), "unread": list(r.unread), "mixed": r.mixed,
                 "others": [{"program": n, "probability": round(p, 4), "says": s} for n, p, s in r.others],
             }
             for r in e.readings
@@ -228,6 +236,7 @@ def scenes(
     from evalkit.engine.guardscenes import load_scenes
     from evalkit.engine.guardstaging import every_fault, example
     from evalkit.guardrails.programs import BEYOND
+    from evalkit.guardrails.texts import read_step
 
     wrong = list(every_fault(*places))
     if json_:
@@ -248,9 +257,12 @@ def scenes(
             typer.echo("  breaks it:" if row.label else "  keeps it:")
             for i, step in enumerate(row.steps):
                 plays = ", ".join(role for role, where in row.roles.items() if i in where)
-                typer.echo(f"    {plays:8} {step}")
+                if plays and not read_step(step).ok:
+                    plays = f"({plays})"
+                typer.echo(f"    {plays:9} {step}")
     programs = {scene.program for scene in every}
-    typer.echo(f"{len(every)} scenes in {len(found)} files, {len(programs)} programs: {', '.join(sorted(programs))}")
+    counts = f"{len(every)} scenes, {len(found)} files, {len(programs)} programs"
+    typer.echo(f"{counts}: {', '.join(sorted(programs))}")
 
 
 def _scenes_as_json(wrong: "Sequence[str]", found: "Mapping[str, Sequence[Scene]]", show: int) -> None:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from evalkit.guardrails.proxy import Serving
 
 Guardrail = Annotated[
-    str, typer.Option("--guardrail", help="What decides about policies in words: a name, or rules (formal rules only).")
+    str,
+    typer.Option(
+        "--guardrail",
+        help="What decides about policies in words: small, a folder you trained, or rules (formal ones only).",
+    ),
 ]
 Policies = Annotated[
     str, typer.Option("--policies", help="A policies file (docs/guarding.md), or suite:NAME for a suite's policies.")

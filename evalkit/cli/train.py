@@ -134,7 +134,8 @@ def guardrail(
         f"on {told['data']['calibrate']:,} rows of policies it has not seen: recall {dev['recall']:.2f} at "
         f"{dev['false_alarms']:.1%} false alarms, threshold {card['threshold']:.2f}"
     )
-    typer.echo(f"use it: EVALKIT_GUARDRAIL={out} evalkit run --suite policyguard --model guardrail:default")
+    typer.echo(f"read your policies with it: evalkit guard explain --guardrail {out} --policies FILE")
+    typer.echo(f"use it: evalkit serve --guardrail {out} --policies FILE --upstream URL")
 
 
 def _named(text: str) -> tuple[str, str]:

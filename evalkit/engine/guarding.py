@@ -143,7 +143,7 @@ def watching(wish: GuardWish, scenarios: ScenarioSet) -> Watching:
     if wish.name == named.RULES and not any(p.rule for p in policies):
         raise UsageError(
             f"--guardrail {wish.name}: none of the {len(policies)} policies of {scenarios.suite.id} has a formal "
-            "rule: write rules of your own (--policies FILE, docs/rules.md), or choose a guardrail with a model"
+            "rule: write rules of your own (--policies FILE, docs/rules.md), or choose one that reads words: small"
         )
     return Watching(named.make_guard(wish.name, _of(policies, **how)), how)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evalkit import content
 from evalkit.core import values
@@ -53,6 +53,14 @@ class Scene(Model):
     secrets: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
+    @field_validator("n", "w", "v", mode="before")
+    @classmethod
+    def _range(cls, found: Any) -> Any:
+        """One number is a range as well."""
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return found, found
+        return [*found, *found] if isinstance(found, list) and len(found) == 1 else found
+
     @model_validator(mode="before")
     @classmethod
     def _ordinary(cls, found: Any) -> Any:
@@ -84,7 +92,8 @@ def load_scenes(*places: Path) -> dict[str, tuple[Scene, ...]]:
     of what cannot be used.
     """
     found: dict[str, tuple[Scene, ...]] = {}
-    for path, scenes in files(places):
+    for path in paths(places):
+        scenes = read_file(path)
         for k, scene in enumerate(scenes):
             if wrong := next(faults(scene), None):
                 raise ContentError(placed(path, k, scene, wrong))
@@ -92,8 +101,8 @@ def load_scenes(*places: Path) -> dict[str, tuple[Scene, ...]]:
     return found
 
 
-def files(places: Sequence[Path]) -> Iterator[tuple[Path, tuple[Scene, ...]]]:
-    """Each file with its scenes, as they are."""
+def paths(places: Sequence[Path]) -> Iterator[Path]:
+    """Each file, once."""
     seen: set[Path] = set()
     for place in places:
         inside = sorted((*place.glob("*.yaml"), *place.glob("*.yml"))) if place.is_dir() else [place]
@@ -102,7 +111,12 @@ def files(places: Sequence[Path]) -> Iterator[tuple[Path, tuple[Scene, ...]]]:
         for path in inside:
             if path.resolve() not in seen:
                 seen.add(path.resolve())
-                yield path, content.load_yaml(path, File).scenes
+                yield path
+
+
+def read_file(path: Path) -> tuple[Scene, ...]:
+    """The scenes of a file, as they are."""
+    return content.load_yaml(path, File).scenes
 
 
 def placed(path: Path, k: int, scene: Scene, wrong: str) -> str:
@@ -131,6 +145,8 @@ def faults(scene: Scene) -> Iterator[str]:
         elif not used and given is not None:
             yield f"{name} is given, but the program has no such number"
     wanted = {name for name, used in numbers.items() if used}
+    for words in sorted({w for w in scene.say if scene.say.count(w) > 1}):
+        yield f"{words!r}: twice in say"
     for words in scene.say:
         yield from _unclear(words, set(scene.cast), wanted)
     yield from _unfilled(scene)
@@ -156,6 +172,11 @@ def _unfilled(scene: Scene) -> Iterator[str]:
                 yield f"{text!r}: nothing fills {m[0]}"
         if not _STEP.fullmatch(text.partition(" -> ")[0]):
             yield f"{text!r}: no step: tool(argument=\"value\"), Click button 'Name', User: ... or Assistant: ..."
+        done, _, result = text.partition(" -> ")
+        if re.search(r"\(\s*[{\[]", done):
+            yield f'{text!r}: arguments are name=value: tool(id=1, name="x")'
+        if any(result.count(a) != result.count(b) for a, b in ("{}", "[]")) and "{" in result[:1] + "[":
+            yield f"{text!r}: a bracket of the result is not closed"
         if " -> " in text and not read_step(text).ok:
             yield f"{text!r}: failed; steps are made to fail when a trajectory is put together"
     for text in sorted({*counted} & {*scene.near, *scene.rest}):

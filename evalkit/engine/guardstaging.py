@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from evalkit.engine.guardscenes import Scene, faults, files, placed
+from evalkit.core.errors import ContentError
+from evalkit.engine.guardscenes import Scene, faults, paths, placed, read_file
 from evalkit.guardrails import programs
 from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.measures import values_of
@@ -258,7 +259,12 @@ def _amount(scene: Scene, numbers: _Numbers, rng: Random) -> str:
 
 def every_fault(*places: Path) -> Iterator[str]:
     """All that is wrong with scenes, file by file; also those of which nothing can be put together."""
-    for path, scenes in files(places):
+    for path in paths(places):
+        try:
+            scenes = read_file(path)
+        except ContentError as e:
+            yield str(e)
+            continue
         for k, scene in enumerate(scenes):
             wrong = list(faults(scene))
             if not wrong:

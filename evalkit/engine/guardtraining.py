@@ -61,6 +61,8 @@ def train_guardrail(
         found += some
         told[name] = len(found) - before
         say(f"{told[name]:8,} rows from {name}")
+    if scenes and not (suite or data or runs or sources):
+        say("only the scenes given; --suite policyguard adds generated pairs and the scenes of the recipe")
     if not found:
         raise UsageError(
             "nothing to train on: --suite policyguard, --data FILE, --scenes FILE, --from RUN or --source NAME=PATH"

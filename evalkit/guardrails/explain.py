@@ -7,6 +7,7 @@ that are not out of the question. Asks the reader alone (encoder.py); only `play
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from evalkit.core.text import sentences
@@ -28,6 +29,17 @@ _DEMANDS = re.compile(
     r"until|unless|at most|at least|no more than|first)\b",
     re.IGNORECASE,
 )
+_CONDITION = re.compile(
+    r"(?<!even )\b(?:when|if|unless|except|while|provided|as long as)(?: +[^\W\d][\w'-]*){3,}(?=\s*[,.;:!?]|\s*\Z)",
+    re.IGNORECASE,
+)
+"""A condition in words; one with a number is read by that."""
+_GOES_ON = re.compile(
+    r"(?:only then|then|this|that|these|those|it|its|they|otherwise|until|before|after|afterwards|without|once|unless|"
+    r"such|the same|so|if|and|or|no other|nothing else|in this|in that|for this|for that|either|one)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that belongs to the one before it."""
 SAYS: Mapping[str, str] = {
     "forbid": "{target} must not happen",
     "forbid_above": "{target} must not happen with more than {v}",
@@ -86,11 +98,13 @@ class Reading:
     others: tuple[tuple[str, float, str], ...] = ()
     """Other programs, with their probabilities and in words."""
     unread: tuple[str, ...] = ()
-    """Sentences that demand something and of which no word was taken for a role: a second rule on the line."""
+    """Sentences that demand something, and conditions, of which no word was taken for a role."""
+    mixed: bool = False
+    """The roles are of two sentences, each of which demands something by itself: two rules read as one."""
 
     def understood(self, least: float = SURE, judged: bool = False) -> bool:
         """Whether it is sure enough, lacks nothing, and is something that steps can show or a judge decides."""
-        return self.sure >= least and (judged or not self.beyond) and not self.missing and not self.unread
+        return self.sure >= least and (judged or not self.beyond) and not (self.missing or self.unread or self.mixed)
 
     @property
     def beyond(self) -> bool:
@@ -151,19 +165,36 @@ def read(guardrail: Guardrail, policy: str) -> Reading:
     every = [(name, share, *_told(name, found)) for name, share in found.means.programs]
     program, sure, says, roles, missing = every[0]
     others = tuple((name, share, words) for name, share, words, _, _ in every[1:] if share >= OTHERS)
-    unread = () if program == BEYOND else tuple(_unread(found))
-    return Reading(policy, program, sure, says, roles, missing, others, unread)
+    if program == BEYOND:
+        return Reading(policy, program, sure, says, roles, missing, others)
+    return Reading(policy, program, sure, says, roles, missing, others, tuple(_unread(found)), _mixed(found))
 
 
 def _unread(found: ReadPolicy) -> Iterator[str]:
-    text = found.tokens.text
-    taken = [
-        place[0] for place, marks in zip(found.tokens.places, found.tags[0], strict=True)
-        if place[1] and int(marks.argmax())
-    ]  # fmt: skip
+    text, taken = found.tokens.text, _taken(found)
     for start, stop in sentences(text):
-        if not any(start <= at < stop for at in taken) and _DEMANDS.search(text[start:stop]):
+        if any(start <= at < stop for at in taken):
+            for m in _CONDITION.finditer(text, start, stop):
+                if not any(m.start() <= at < m.end() for at in taken):
+                    yield m[0].strip()
+        elif _DEMANDS.search(text[start:stop]):
             yield text[start:stop].strip()
+
+
+def _mixed(found: ReadPolicy) -> bool:
+    """Whether two sentences that each demand something, and do not hang together, gave a role each."""
+    text, taken = found.tokens.text, _taken(found)
+    each = [({role for at, role in taken.items() if a <= at < b}, text[a:b].strip()) for a, b in sentences(text)]
+    demanding = [(roles, words) for roles, words in each if roles and _DEMANDS.search(words)]
+    return any(not (one & other) and not _GOES_ON.match(words) for (one, _), (other, words) in pairwise(demanding))
+
+
+def _taken(found: ReadPolicy) -> dict[int, int]:
+    """Where each token that was taken for a role begins, and the role."""
+    return {
+        place[0]: int(marks.argmax()) for place, marks in zip(found.tokens.places, found.tags[0], strict=True)
+        if place[1] and int(marks.argmax())
+    }  # fmt: skip
 
 
 def players(guardrail: Guardrail, policy: str, steps: Sequence[str]) -> list[tuple[str, ...]]:

@@ -156,7 +156,7 @@ class Guard:
             more = f" (and {len(undecided) - 1} others)" if len(undecided) > 1 else ""
             raise UsageError(
                 f"policy {undecided[0]!r}{more} has no formal rule, and guardrail {self.name!r} has nothing that reads "
-                "policies in words: give it a rule (docs/rules.md), or choose a guardrail with a model"
+                "policies in words: give it a rule (docs/rules.md), or choose one that reads words: --guardrail small"
             )
         hooks: tuple[Hook, ...] = ("input", "output", "tool_call", "tool_result")
         self.reads_input = any("input" in p.hooks for p in self.policies.policies)

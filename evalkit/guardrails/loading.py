@@ -26,10 +26,15 @@ def load(name: str | None = None) -> Guardrail:
         return _loaded[folder]
 
 
+def trained(name: str) -> bool:
+    """Whether it is the path of a model folder."""
+    return (Path(name).expanduser() / RECORD).is_file()
+
+
 def where(name: str) -> Path:
     """The model folder."""
     path = Path(name).expanduser()
-    if (path / RECORD).is_file():
+    if trained(name):
         return path.resolve()
     if os.sep in name or name.startswith((".", "~")):
         raise ContentError(

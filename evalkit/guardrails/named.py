@@ -5,6 +5,7 @@ from typing import Any
 
 from evalkit import registry
 from evalkit.core.errors import UsageError
+from evalkit.guardrails import loading
 from evalkit.guardrails.guard import Guard, Log
 from evalkit.guardrails.hybrid import Judge
 from evalkit.guardrails.policyset import PolicySet
@@ -26,11 +27,13 @@ def make_guard(name: str, policies: PolicySet, *, judge: Judge | None = None, lo
 
 
 def scorer_of(name: str) -> Any:
-    """An object with `score` or `tells`: as it is, or made by a factory without arguments."""
+    """An object with `score` or `tells`: as it is, or made by a factory without arguments; or a model folder."""
+    if loading.trained(name):
+        return loading.load(name)
     try:
         found = registry.lookup("guardrails", name)
     except UsageError as e:
-        raise UsageError(f"{e}; or {RULES!r}: formal rules only") from e
+        raise UsageError(f"{e}; or {RULES!r}: formal rules only; or a folder that evalkit train guardrail wrote") from e
     if inspect.isclass(found) or not _scores(found):
         try:
             found = found()

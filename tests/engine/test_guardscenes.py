@@ -192,6 +192,9 @@ WRONG = {
     "both": ({"near": ['idv.check(guest="G-77") -> {"result": "match"}']}, "plays a role and plays none"),
     "no words": ({"say": ["[target: ] after [need: a check]."]}, "a role without words"),
     "amounts": ({"near": ["pay(sum={amount})"]}, "nothing fills {amount}"),
+    "json as arguments": ({"near": ['pay({"id": 1})']}, "arguments are name=value"),
+    "open bracket": ({"near": ['pay(id=1) -> {"ok": true']}, "a bracket of the result is not closed"),
+    "one wording twice": ({"say": [REFUND["say"][0]] * 2}, "twice in say"),
     "failed step": ({"near": ["pay() -> error: no"]}, "failed"),
 }
 
@@ -290,12 +293,26 @@ def test_the_command_shows_what_is_made_of_scenes_and_says_what_is_wrong(tmp_pat
     done = CliRunner().invoke(app, ["guard", "scenes", str(file)])
     assert done.exit_code == 0
     assert done.output.index("breaks it:") < done.output.index("keeps it:")
-    assert "    need     idv.check" in done.output
-    assert "1 scenes in 1 files, 1 programs: precede" in done.output
+    assert "    need      idv.check" in done.output
+    assert "1 scenes, 1 files, 1 programs: precede" in done.output
     file.write_text(yaml.safe_dump({"scenes": [{**REFUND, "need": []}]}))
     done = CliRunner().invoke(app, ["guard", "scenes", str(file)])
     assert done.exit_code == 1
     assert "mine.yaml: scene 1 (precede, refunds): no steps play 'need'" in done.output
+
+
+def test_one_number_is_a_range() -> None:
+    for number in (3, [3], [3, 3]):
+        assert Scene.model_validate({**TIMES, "n": number}).n == (3, 3)
+
+
+def test_files_that_cannot_be_read_are_told_with_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"scenes": [{"program": "count"}]}))
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"scenes": [{**REFUND, "need": []}]}))
+    done = CliRunner().invoke(app, ["guard", "scenes", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "a.yaml" in done.output
+    assert "b.yaml: scene 1" in done.output
 
 
 def test_the_command_speaks_json(tmp_path: Path) -> None:

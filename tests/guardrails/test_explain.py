@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 import yaml
@@ -12,12 +13,15 @@ pytest.importorskip("onnxruntime")
 
 from evalkit import guardrails
 from evalkit.cli import app
-from evalkit.guardrails.explain import SAYS, explained, players, read, reader_of
+from evalkit.guardrails.encoder import ReadPolicy
+from evalkit.guardrails.explain import SAYS, _mixed, _unread, explained, players, read, reader_of
 from evalkit.guardrails.guard import Guard
+from evalkit.guardrails.lexical import PolicyTokens
 from evalkit.guardrails.named import make_guard
 from evalkit.guardrails.policyset import GuardPolicy, PolicySet
 from evalkit.guardrails.precedents import Silent
-from evalkit.guardrails.programs import USED
+from evalkit.guardrails.programs import FAR, ROLES, USED
+from evalkit.guardrails.verdict import Understood
 
 FIRST = "Never click the button 'Pay' unless you have clicked the button 'Check balance' before."
 
@@ -130,3 +134,37 @@ def test_each_line_is_a_policy_and_a_second_rule_on_a_line_is_told() -> None:
     assert both.unread == ("The report of the month must go out on a Friday, and never later.",)
     assert not both.understood(0)
     assert read(guardrails.load(), f"{FIRST} We had two incidents.").unread == ()
+
+
+def test_two_rules_that_are_read_as_one_and_conditions_that_are_lost_are_told() -> None:
+    """By a reader whose tags are given: what is told must not hang on a training."""
+    two = tagged("Never [1:delete] an account. You must [2:verify] the guest before that.", "precede")
+    assert _mixed(two)
+    assert not _mixed(tagged("Never [1:delete] an account. Then you must [2:verify] the guest.", "precede"))
+    assert not _mixed(tagged("We once [1:deleted] one. You must [2:verify] the guest.", "precede"))
+    lost = tagged("[1:Refund requests] go to a human when the customer is angry.", "forbid")
+    assert list(_unread(lost)) == ["when the customer is angry"]
+    assert not list(_unread(tagged("[1:Refund] when [2:the customer is angry].", "respond")))
+    assert not list(_unread(tagged("Never [1:refund] if it is more than 350.", "forbid_above")))
+
+
+def tagged(marked: str, program: str) -> ReadPolicy:
+    """A policy with `[role: words]` taken for roles, by numbers."""
+    text, tags, places = "", [], []
+    for part in re.split(r"(\[\d:[^\]]*\])", marked):
+        role, words = (int(part[1]), part[3:-1]) if part.startswith("[") else (0, part)
+        for m in re.finditer(r"\S+", words):
+            places.append((len(text) + m.start(), len(text) + m.end()))
+            tags.append(np.eye(1 + len(ROLES))[role])
+        text += words
+    means = Understood(((program, 1.0),), 1, FAR, 0.0)
+    return ReadPolicy(PolicyTokens(text, (), tuple(places), (), ()), means, None, np.array([tags]))
+
+
+def test_a_folder_is_a_guardrail_by_its_path(policies: Path) -> None:
+    folder = guardrails.load().folder
+    command = ["guard", "explain", "--policies", str(policies), "--guardrail"]
+    done = CliRunner().invoke(app, [*command, str(folder), "--json"])
+    assert [row["decides"] for row in orjson.loads(done.stdout)] == ["model", "model"]
+    gone = CliRunner().invoke(app, [*command, "nowhere"])
+    assert "or a folder that evalkit train guardrail wrote" in str(gone.exception)

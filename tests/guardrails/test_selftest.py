@@ -126,6 +126,22 @@ def test_the_command_prints_each_canary_and_fails_where_one_was_not_caught(polic
     assert "none   no policy looks at input" in out
 
 
+def test_all_policies_that_an_event_breaks_are_told(tmp_path, capsys):
+    policies = tmp_path / "policies.yaml"
+    rules = {
+        "first": {"require": {"call": "verify"}, "before": {"call": "refund"}},
+        "never": {"forbid": {"call": "refund"}},
+    }
+    policies.write_text(json.dumps({"policies": [{"id": k, "text": k, "rule": v} for k, v in rules.items()]}))
+    calls = [{"id": "1", "function": {"name": "refund", "arguments": "{}"}}]
+    path = tmp_path / "dialogue.json"
+    path.write_text(json.dumps([{"role": "assistant", "tool_calls": calls}]))
+    _, out, _ = run(["guard", "check", str(path), "--policies", str(policies)], capsys)
+    first, second = out.splitlines()
+    assert "'first'" in first
+    assert second.split()[:3] == ["also", "block", "never:"]
+
+
 def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
     dialogue = [
         {"role": "user", "content": "refund"},
@@ -146,6 +162,9 @@ def test_a_dialogue_is_checked_message_by_message(policies, tmp_path, capsys):
     code, _, err = run(["guard", "check", str(path), "--policies", policies], capsys)
     assert code == 2
     assert "dialogue.json[0]: role 'wizard': a message has a role (system, user, assistant, tool)" in err
+    path.write_text("[]")
+    code, _, err = run(["guard", "check", str(path), "--policies", policies], capsys)
+    assert (code, "dialogue.json: no messages in it" in err) == (2, True)
     path.write_text('{"message": []}')
     code, _, err = run(["guard", "check", str(path), "--policies", policies], capsys)
     assert code == 2
