@@ -79,6 +79,23 @@ def passed_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
     return [_passed(words, worth, s) for s in steps]
 
 
+def inherited(
+    numbers: Sequence[float | None], shown: Sequence[float | None], steps: Sequence[Step]
+) -> list[float | None]:
+    """A call that passes no number has the one that was passed or shown of its thing before: `release(wire_id="W-8")`
+    that of `create(amount=10450) -> {"wire_id": "W-8"}`.
+    """
+    found = list(numbers)
+    for i, step in enumerate(steps):
+        if numbers[i] is None and step.ids:
+            named = {name for _, name in step.ids}
+            for j in range(i - 1, -1, -1):
+                if shown[j] is not None and any(n in named for _, n in steps[j].ids | steps[j].gave):
+                    found[i] = shown[j]
+                    break
+    return found
+
+
 def _passed(words: frozenset[str], worth: bool, step: Step) -> float | None:
     told = [(f.name, x) for f in step.passed if (x := quantity(f.value)) is not None]
     best = _best(words, worth, nouns(step.tool), told)

@@ -83,6 +83,8 @@ class Step:
     """Arguments of a call that name one thing among its like: ("customer", "c-17")."""
     shown: Things = frozenset()
     """The same in the result of a look-up without arguments that name what the tool is about."""
+    gave: Things = frozenset()
+    """What the result of any call names: a draft's new id, by which later calls go on with it."""
     passed: tuple[Field, ...] = ()
     """Arguments of a call."""
     numbers: tuple[tuple[str, float], ...] = ()
@@ -126,7 +128,10 @@ def read_step(text: str) -> Step:
         about = things(tool, fields(result), shown=True)  # a customer who was looked up by his phone
     amount = any(is_amount(f.name) and quantity(f.value) is not None for f in passed)
     number = entered(value, passed)
-    return Step(shown, done, quoted, value.casefold(), number, ok, tool, ids, about, passed, numbers, amount, gives)
+    gave = things(tool, fields(result), shown=True) if ok and result[:1] == "{" else frozenset()
+    return Step(
+        shown, done, quoted, value.casefold(), number, ok, tool, ids, about, gave, passed, numbers, amount, gives
+    )  # fmt: skip
 
 
 def apart(one: Step, other: Step) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.looks import Opened
-from evalkit.guardrails.measures import means, passed_of, shown_of, values_of
+from evalkit.guardrails.measures import inherited, means, passed_of, shown_of, values_of
 from evalkit.guardrails.programs import BEYOND, FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
@@ -117,7 +117,8 @@ def facts_of(text: str, steps: Sequence[Step], roles: dict[str, Any], n: int, w:
     import numpy as np
 
     ok = np.array([s.ok for s in steps], bool)
-    values, numbers, shown = values_of(text, steps), passed_of(text, steps), shown_of(text, steps)
+    values, shown = values_of(text, steps), shown_of(text, steps)
+    numbers = inherited(passed_of(text, steps), shown, steps)
     return Facts(roles, ok, values, numbers, carried(steps), n, w, v, shown, different(steps, text))
 
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.guardrails.measures import passed_of, shown_of, values_of
+from evalkit.guardrails.programs import FAR
 from evalkit.guardrails.texts import apart, read_step
-from evalkit.guardrails.verdict import different
+from evalkit.guardrails.verdict import different, facts_of
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,16 @@ def test_of_two_kinds_of_things_those_decide_that_the_policy_speaks_of() -> None
     ]
     assert different(noted, "A refund has to be noted by the agent first.") is None
     assert different(noted, "Things like a refund need a note first.") is None
+
+
+def test_a_call_without_a_number_has_that_of_its_thing() -> None:
+    steps = [
+        'wires.create(to="FR76-1", amount=10450.00) -> {"wire_id": "W-8", "state": "draft"}',
+        'wires.create(to="FR76-2", amount=12.00) -> {"wire_id": "W-9", "state": "draft"}',
+        'wires.release(wire_id="W-8")', 'wires.release(wire_id="W-9")', 'wires.release(wire_id="W-7")',
+        "wires.release()",
+        'queue.put(ref="W-8", amount=3)',
+    ]  # fmt: skip
+    policy = "Wires of more than 10,000 EUR are not released."
+    facts = facts_of(policy, [read_step(s) for s in steps], {}, 1, FAR, 10_000.0)
+    assert facts.numbers == [10450, 12, 10450, 12, None, None, 3]
