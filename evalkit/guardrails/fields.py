@@ -146,9 +146,16 @@ def _things(tool: str, found: Sequence[Field], shown: bool) -> Iterator[tuple[st
         if not words or plain(name) or not 0 < len(value) <= 40 or (shown and _bookkeeping(words, tool)):
             continue
         if names_thing(value) or (identifies(name) and not re.search(r"\s", value) and value not in _NOTHING):
-            kind = "_".join(map(in_full, words[:-1] if words[-1].removesuffix("s") in _NAMING else words))
+            kind = kind_of(name)
             kinds = {kind, "_".join(words)} if kind else nouns(tool) or {"like " + re.sub("[0-9]+", "0", value)}
             yield from ((k, value) for k in kinds)
+
+
+@lru_cache(maxsize=8192)
+def kind_of(name: str) -> str:
+    """What an argument names, by its own name: order, for order_id, orderId, order_no and ord; empty for a mere id."""
+    words = words_of(name)
+    return "_".join(map(in_full, words[:-1] if words and words[-1].removesuffix("s") in _NAMING else words))
 
 
 def _bookkeeping(words: Sequence[str], tool: str) -> bool:

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from evalkit.guardrails.fields import Field, Things, fields, names_thing, things
+from evalkit.guardrails.measures import named
 from evalkit.guardrails.texts import ARROW, Step, read_step
 
 LONG = 120
@@ -44,7 +45,7 @@ class Opened:
         """Whether each step is about what a look at one of several is about: it has its name; or the name of the whole,
         and none of another of them.
         """
-        names = [{name for _, name in s.ids or s.shown} for s in self.steps]
+        names = [{name for _, name in own or known} for known, own in named(self.steps)]
         own, whole = names[look], names[self.given_by[look]]
         beside = {
             name for k, mine in enumerate(names) for name in mine
@@ -56,11 +57,11 @@ class Opened:
 def opened(steps: Sequence[str]) -> Opened | None:
     """The trajectory with its looks; None where there are none."""
     read = [read_step(text) for text in steps]
-    named = {name for step in read for _, name in step.ids}
+    called = {name for _, own in named(read) for _, name in own}
     found: list[tuple[str, Step, bool, bool, int]] = []
     for text, step in zip(steps, read, strict=True):
         at = len(found)
-        looks, listed = _looks(text, step, named)
+        looks, listed = _looks(text, step, called)
         found.append((text, step, True, listed, at))
         found += [(look, shown, False, shown.ids != (step.ids or step.shown), at) for look, shown in looks]
     if len(found) == len(steps):
@@ -68,8 +69,8 @@ def opened(steps: Sequence[str]) -> Opened | None:
     return Opened(*zip(*found, strict=True))
 
 
-def _looks(text: str, step: Step, named: set[str]) -> tuple[list[tuple[str, Step]], bool]:
-    """The looks at what a step showed, and whether it showed several things. `named`: by any step."""
+def _looks(text: str, step: Step, called: set[str]) -> tuple[list[tuple[str, Step]], bool]:
+    """The looks at what a step showed, and whether it showed several things. `called`: the names in all calls."""
     call, _, result = text.partition(ARROW)
     tool, opens, _ = call.partition("(")
     if not step.ok or not opens:
@@ -83,12 +84,15 @@ def _looks(text: str, step: Step, named: set[str]) -> tuple[list[tuple[str, Step
     if len(parts) < 2 and not listed:
         return [], False
     if len(parts) > MOST:
-        parts = sorted(parts, key=lambda p: not any(name in named for _, name in p[1] - own))[:MOST]
+        parts = sorted(parts, key=lambda p: not any(name in called for _, name in p[1] - own))[:MOST]
     kinds = ", ".join(f'{kind}="{name}"' for kind, name in sorted(step.ids))
     short = call if len(call) <= LONG else f"{tool}({kinds})"
     looks = [f"{short}{ARROW}{part}" for part, _ in parts]
     # a payment that failed, in a list that was read, is no failed reading
-    return [(k, replace(read_step(k), ids=ids, ok=True)) for k, (_, ids) in zip(looks, parts, strict=True)], listed
+    return [
+        (k, replace(read_step(k), ids=ids, shown=frozenset(), passed=(), ok=True))
+        for k, (_, ids) in zip(looks, parts, strict=True)
+    ], listed
 
 
 def _parsed(result: str) -> list[Any] | dict[str, Any] | None:

@@ -9,9 +9,23 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from evalkit.guardrails.fields import identifies, in_full, is_amount, nouns, plain, quantity, singular, some, words_of
+from evalkit.guardrails.fields import (
+    Things,
+    identifies,
+    in_full,
+    is_amount,
+    kind_of,
+    nouns,
+    plain,
+    quantity,
+    singular,
+    some,
+    words_of,
+)
 from evalkit.guardrails.texts import Step
 
+SHORTEST = 4
+"""Characters of a name that is the same thing under whatever name it is passed."""
 _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 _EACH = re.compile(
     r"\b(?:per|each|every|same|different|distinct|separate|various|unique)\s+(?=((?:[\w-]+\s+)?[\w-]+))", re.IGNORECASE
@@ -135,6 +149,27 @@ def _best(
 def _untold(name: str) -> bool:
     """Whether a number is none to be compared: an id, a year."""
     return identifies(name) or bool(_DATES.intersection(words_of(name)))
+
+
+def named(steps: Sequence[Step]) -> list[tuple[Things, Things]]:
+    """What each step is about, and what it says so itself. What one step names as of a kind is of that kind in the
+    others: `contact=2` after a list of contacts, `revision="4be19c"` after `sha="4be19c"`.
+    """
+    kinds = {kind for s in steps for kind, _ in s.ids | s.shown}
+    own = [
+        s.ids | {
+            (kind_of(f.name), f.value.removeprefix("#")) for f in s.passed
+            if kind_of(f.name) in kinds and f.value and " " not in f.value and not plain(f.name)
+        }
+        for s in steps
+    ]  # fmt: skip
+    of_value: dict[str, set[str]] = {}
+    for s, mine in zip(steps, own, strict=True):
+        for kind, name in mine | s.shown:
+            if len(name) >= SHORTEST and not kind.startswith("like "):
+                of_value.setdefault(name, set()).add(kind)
+    wider = [mine | {(kind, name) for _, name in mine for kind in of_value.get(name, ())} for mine in own]
+    return [(mine | s.shown, mine) for s, mine in zip(steps, wider, strict=True)]
 
 
 def means(policy: str, kind: str) -> bool:

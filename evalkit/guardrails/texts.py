@@ -41,6 +41,8 @@ _FINE = re.compile(
 )
 """A result that says no more than that the call went well."""
 _NUMERAL = re.compile(r"(?<![\w.,])-?\d+(?:[.,]\d+)*(?![\w])")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+"""71,500 was shown as 71500."""
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _VALUES = {
     **{word: i for i, word in enumerate(_WORDS)},
@@ -182,7 +184,7 @@ def carried(steps: Sequence[Step]) -> list[list[int]]:
     sources = [(j, s.gives) for j, s in enumerate(steps) if s.gives]
     if not sources:
         return [[] for _ in steps]
-    said = [values.spoken(s.done) for s in steps]
+    said = [values.spoken(s.done) + values.spoken(_THOUSANDS.sub("", s.done)) for s in steps]
     return [[j for j, gives in sources if j < i and any(g in said[i] for g in gives)] for i in range(len(steps))]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.looks import Opened
-from evalkit.guardrails.measures import inherited, means, passed_of, shown_of, values_of
+from evalkit.guardrails.measures import inherited, means, named, passed_of, shown_of, values_of
 from evalkit.guardrails.programs import BEYOND, FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
@@ -130,7 +130,7 @@ def different(steps: Sequence[Step], text: str = "") -> Any:
     """
     import numpy as np
 
-    every = [(s.ids | s.shown, s.ids) for s in steps]
+    every = named(steps)
     pairs = {pair: k for k, pair in enumerate(dict.fromkeys(p for known, _ in every for p in sorted(known)))}
     kinds = {kind: k for k, kind in enumerate(dict.fromkeys(kind for kind, _ in pairs))}
     if len(pairs) == len(kinds):

@@ -143,6 +143,12 @@ def test_python_results_cut_results_and_maps_are_looked_at_too() -> None:
     assert known("blocked", users, 'delete_user(id="u-2")') == 0
 
 
+def test_what_one_step_calls_a_contact_is_one_in_the_others() -> None:
+    listed = 'search_contacts(segment="old") -> [{"id": 1, "consent": true}, {"id": 2, "consent": false}]'
+    assert known('"consent": false', listed, 'sequence_enroll(sequence="winback", contact=2)') == 1
+    assert known('"consent": false', listed, 'sequence_enroll(sequence="winback", contact=1)') == 0
+
+
 def test_a_payment_that_failed_is_no_failed_reading() -> None:
     payments = [{"payment_id": "P-1", "status": "failed"}, {"payment_id": "P-2", "status": "paid"}]
     text = f'list_payments(customer="C-1") -> {json.dumps(payments)}'

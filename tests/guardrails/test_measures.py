@@ -142,6 +142,19 @@ def test_of_two_kinds_of_things_those_decide_that_the_policy_speaks_of() -> None
     assert different(noted, "Things like a refund need a note first.") is None
 
 
+def test_a_name_is_of_the_kind_that_another_step_says() -> None:
+    steps = [
+        read_step(s)
+        for s in (
+            'ci.get_run(sha="4be19c0") -> {"status": "success"}', 'ci.get_run(sha="77d0aa3") -> {"status": "running"}',
+            'argocd.sync(revision="77d0aa3")', 'argocd.sync(revision="4be19c0")', 'argocd.sync(revision="0000aa1")',
+        )
+    ]  # fmt: skip
+    found = different(steps, "Deploy only a commit whose run has succeeded.")
+    assert found[0].tolist() == [False, True, True, False, True]
+    assert found[1].tolist() == [True, False, False, True, True]
+
+
 def test_a_call_without_a_number_has_that_of_its_thing() -> None:
     steps = [
         'wires.create(to="FR76-1", amount=10450.00) -> {"wire_id": "W-8", "state": "draft"}',

@@ -45,6 +45,12 @@ def test_what_a_result_showed_is_followed_into_later_steps() -> None:
     assert carried([read_step(s) for s in steps]) == [[], [], [0]]
 
 
+def test_a_number_is_followed_in_both_ways_of_writing_it() -> None:
+    steps = ['get_pay(emp="E-1") -> {"base": 71500, "sum": 48211.07}', 'post(text="71,500 EUR")',
+             'post(text="48,211.07")', 'post(text="1,715,001")']  # fmt: skip
+    assert carried([read_step(s) for s in steps]) == [[], [0], [0], []]
+
+
 def test_values_in_a_json_result_are_followed_too() -> None:
     steps = ['look_up() -> {"card": {"number": "4711 0815"}}', 'write_note(text="number 4711 0815")', "write_note()"]
     assert carried([read_step(s) for s in steps]) == [[], [0], []]
