@@ -34,6 +34,8 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 """A condition in words; one with a number is read by that."""
+_REFERS = re.compile(r"\b(?:this|that|it|there|they|them|the former|the latter|in that order)\b", re.IGNORECASE)
+"""A sentence with such a word speaks of another one, and one of three words answers it."""
 _GOES_ON = re.compile(
     r"(?:only then|then|this|that|these|those|it|its|they|otherwise|until|before|after|afterwards|without|once|unless|"
     r"such|the same|so|if|and|or|no other|nothing else|in this|in that|for this|for that|either|one)\b",
@@ -177,8 +179,8 @@ def _unread(found: ReadPolicy) -> Iterator[str]:
             for m in _CONDITION.finditer(text, start, stop):
                 if not any(m.start() <= at < m.end() for at in taken):
                     yield m[0].strip()
-        elif _DEMANDS.search(text[start:stop]):
-            yield text[start:stop].strip()
+        elif _DEMANDS.search(words := text[start:stop].strip()) and not _REFERS.search(words) and words.count(" ") > 2:
+            yield words
 
 
 def _mixed(found: ReadPolicy) -> bool:
