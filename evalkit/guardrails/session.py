@@ -238,9 +238,8 @@ class Session:
         before = [*self.trace, *(k.message for k in kept)]
         context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
-        until = started + settings.budget_ms / 1000
-        steps, earlier = steps_of([*before, piece.message], LOOKED_INTO), steps_of(before, LOOKED_INTO)
-        return Job(slow, steps, earlier, piece.words, context, until, settings)
+        steps, earlier = (steps_of(trace, LOOKED_INTO) for trace in ([*before, piece.message], before))
+        return Job(slow, steps, earlier, piece.words, context, started + settings.budget_ms / 1000, settings)
 
     def _finding(self, piece: Piece, policy: GuardPolicy, said: Said) -> Finding | None:
         """None: the policy is kept."""
