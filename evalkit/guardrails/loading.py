@@ -34,15 +34,15 @@ def trained(name: str) -> bool:
 def where(name: str) -> Path:
     """The model folder."""
     path = Path(name).expanduser()
+    if name in names():  # a folder of that name here does not take its place: ./small does
+        return content.find("guardrails", name, "model", RECORD).parent
     if trained(name):
         return path.resolve()
     if os.sep in name or name.startswith((".", "~")):
         raise ContentError(
             f"{path}: no trained guardrail there ({RECORD} is missing); evalkit train guardrail writes one"
         )
-    if name not in names():
-        raise unknown("trained guardrail", name, names())
-    return content.find("guardrails", name, "model", RECORD).parent
+    raise unknown("trained guardrail", name, names())
 
 
 def names() -> list[str]:

@@ -28,7 +28,7 @@ def make_guard(name: str, policies: PolicySet, *, judge: Judge | None = None, lo
 
 def scorer_of(name: str) -> Any:
     """An object with `score` or `tells`: as it is, or made by a factory without arguments; or a model folder."""
-    if loading.trained(name):
+    if name not in registry.known("guardrails") and loading.trained(name):
         return loading.load(name)
     try:
         found = registry.lookup("guardrails", name)
