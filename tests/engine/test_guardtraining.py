@@ -4,11 +4,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
 
 from evalkit.benchmarks.policyguard import shards
 from evalkit.core.errors import UsageError
 from evalkit.core.types import Verdict
 from evalkit.engine import guardtraining
+from evalkit.engine.guardscenes import load_scenes
+from evalkit.engine.guardstaging import scene_rows
 from evalkit.engine.guardtraining import of_run, recipe_file, train_guardrail
 
 
@@ -94,3 +97,15 @@ def test_scenes_of_a_user_train(tmp_path: Path):
     assert list(told["sources"]) == [f"scenes of {shipped}"]
     assert told["data"]["train"] > 1000
     assert told["data"]["policies"] == sum(k % 12 != 11 for k in range(58))
+
+
+def test_a_scene_without_steps_in_the_dev_part_is_left_out_of_it(tmp_path: Path):
+    shipped = yaml.safe_load((recipe_file("small").with_name("scenes") / "banking.yaml").read_text())["scenes"]
+    shipped.insert(11, {"program": "beyond", "say": ["Be kind.", "Be fair."], "near": ["look()"]})
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"scenes": shipped}))
+    card = train_guardrail("linear", tmp_path / "model", scenes=[mine])
+    data = card["training"]["data"]
+    dev = [r for r in scene_rows(load_scenes(mine), 0, 1) if r.part == "dev"]
+    assert any(not r.steps for r in dev)
+    assert data["stop"] + data["calibrate"] == sum(bool(r.steps) for r in dev)
