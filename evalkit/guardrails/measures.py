@@ -87,6 +87,12 @@ def _value(policy: str, step: Step) -> str:
     return step.value
 
 
+def counts_each(policy: str, steps: Sequence[Step]) -> bool:
+    """Whether a limit is one for each of something that a step names: per customer, and a call has `customer=`."""
+    words = _counted_by(policy)[0]
+    return bool(words) and any(word in _called(name) for s in steps for name, _ in s.passed for word in words)
+
+
 def passed_of(policy: str, steps: Sequence[Step]) -> list[float | None]:
     """The number that a step passes: of several, by the words of the policy, else as an amount, else the last."""
     words, worth = _words(policy), bool(_WORTH.search(policy))

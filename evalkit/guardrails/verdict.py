@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.guardrails import programs
 from evalkit.guardrails.looks import Opened
-from evalkit.guardrails.measures import inherited, means, named, passed_of, shown_of, values_of
+from evalkit.guardrails.measures import counts_each, inherited, means, named, passed_of, shown_of, values_of
 from evalkit.guardrails.programs import BEYOND, FAR, KNOWN, NAMES, ROLES, Facts
 from evalkit.guardrails.texts import Number, Step, carried
 
@@ -79,7 +79,9 @@ def curve(policy: Understood, played: Any, steps: Sequence[Step], text: str, loo
     real = np.ones(len(steps), bool) if looks is None else np.array(looks.real, bool)
     facts = facts_of(text, steps, _worlds(played[real]), policy.n, policy.w, policy.v)
     found = np.full(len(steps) + 1, OTHERS * max(0.0, 1 - sum(share for _, share in policy.programs)))
-    for name, share in policy.programs:
+    each = counts_each(text, steps)
+    for read, share in policy.programs:
+        name = "per" if each and read == "count" else read  # the two differ in a word that the network reads unsurely
         if looks is None or name not in KNOWN:
             found += share * programs.broken(name, facts).mean(0)
         else:

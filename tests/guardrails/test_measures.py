@@ -1,13 +1,14 @@
 """Which value and which number of a step a policy means."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.guardrails.measures import passed_of, shown_of, values_of
-from evalkit.guardrails.programs import FAR
+from evalkit.guardrails.measures import counts_each, passed_of, shown_of, values_of
+from evalkit.guardrails.programs import FAR, ROLES
 from evalkit.guardrails.texts import apart, read_step
-from evalkit.guardrails.verdict import different, facts_of
+from evalkit.guardrails.verdict import Understood, curve, different, facts_of
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,15 @@ def test_a_call_without_a_number_has_that_of_its_thing() -> None:
     policy = "Wires of more than 10,000 EUR are not released."
     facts = facts_of(policy, [read_step(s) for s in steps], {}, 1, FAR, 10_000.0)
     assert facts.numbers == [10450, 12, 10450, 12, None, None, 3]
+
+
+def test_a_limit_for_each_of_what_a_call_names_is_counted_for_each() -> None:
+    steps = [read_step(s) for s in ('upgrade(pax="P-1", seat="2A")', 'upgrade(pax="P-2", seat="2B")')]
+    played = np.zeros((2, len(ROLES)))
+    played[:, ROLES.index("target")] = 1
+    means = Understood((("count", 1.0),), 1, FAR, 0.0)
+    for policy, broken in (
+        ("One upgrade per passenger.", False), ("At most one upgrade.", True), ("One upgrade per cabin.", True),
+    ):  # fmt: skip
+        assert counts_each(policy, steps) == (not broken)
+        assert curve(means, played, steps, policy)[-1] == broken
