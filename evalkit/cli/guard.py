@@ -174,7 +174,9 @@ def explain(
     from evalkit.guardrails.explain import explained
 
     found = explained(guard_of(guardrail, policies_of(policies)))
-    judged = judge_model is not None or judge_base_url is not None
+    if judge_base_url is not None and judge_model is None:
+        raise UsageError("--judge-base-url without --judge-model: there is no judge")
+    judged = judge_model is not None
     unsure = [e for e in found if not e.understood(sure, judged)]
     if json_:
         print_json([_as_json(e, sure, judged) for e in found])

@@ -4,6 +4,7 @@
 together in guardstaging.py.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ MOST = 9
 """The highest count of a rule."""
 _STEP = re.compile(r"[\w.:/-]+\(.*\)|[A-Z][a-z]+ .*'.*|[A-Z][\w .]{0,30}: \S.*", re.DOTALL)
 """A call, an act on a named thing of a page, something said."""
-_SAID = re.compile(r"[A-Z][\w .]{0,30}: ")
+SAID = re.compile(r"[A-Z][\w .]{0,30}: ")
+"""Somebody speaks: User, Assistant, Supervisor."""
 PLACE = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 
 
@@ -175,12 +177,23 @@ def _unfilled(scene: Scene) -> Iterator[str]:
         done, _, result = text.partition(" -> ")
         if re.search(r"\(\s*[{\[]", done):
             yield f'{text!r}: arguments are name=value: tool(id=1, name="x")'
-        if any(result.count(a) != result.count(b) for a, b in ("{}", "[]")) and "{" in result[:1] + "[":
+        if result[:1] in ("{", "[") and _open(result):
             yield f"{text!r}: a bracket of the result is not closed"
         if " -> " in text and not read_step(text).ok:
             yield f"{text!r}: failed; steps are made to fail when a trajectory is put together"
     for text in sorted({*counted} & {*scene.near, *scene.rest}):
         yield f"{text!r}: plays a role and plays none (near, rest)"
+
+
+def _open(result: str) -> bool:
+    """Whether a bracket is not closed; one within a text of valid JSON is none."""
+    if all(result.count(a) == result.count(b) for a, b in ("{}", "[]")):
+        return False
+    try:
+        json.loads(result)
+    except ValueError:
+        return True
+    return False
 
 
 def _mistaken(scene: Scene, counted: Sequence[str]) -> Iterator[str]:
@@ -196,7 +209,7 @@ def _mistaken(scene: Scene, counted: Sequence[str]) -> Iterator[str]:
         yield "things: what {thing} may be, two or more"
         return
     for text in counted:
-        if "{thing}" not in text and not _SAID.match(text) and "(" in text.partition("'")[0]:
+        if "{thing}" not in text and not SAID.match(text) and "(" in text.partition("'")[0]:
             yield f"{text!r}: a call without {{thing}}"
 
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from evalkit.core.errors import ContentError
-from evalkit.engine.guardscenes import Scene, faults, paths, placed, read_file
+from evalkit.engine.guardscenes import SAID, Scene, faults, paths, placed, read_file
 from evalkit.guardrails import programs
 from evalkit.guardrails.dataset import Row, Span
 from evalkit.guardrails.measures import values_of
@@ -31,8 +31,6 @@ TRIES = 200
 """Draws after which no trajectory of the wanted kind is looked for any more."""
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_SAID = re.compile(r"[A-Z][\w .]{0,30}: ")
-"""Somebody speaks: User, Assistant, Supervisor."""
 MAIN = 0.7
 """How often a step is about the thing that most of the trajectory is about."""
 
@@ -218,7 +216,7 @@ def _changed(scene: Scene, steps: Sequence[_Told], numbers: _Numbers, rng: Rando
 
 def _failing(step: _Told, rng: Random) -> _Told:
     """The step without success; what is said cannot fail."""
-    if _SAID.match(step.text):
+    if SAID.match(step.text):
         return step
     done = step.text.partition(" -> ")[0]
     web = read_step(done).text == done and "(" not in done.partition("'")[0]

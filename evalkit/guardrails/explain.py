@@ -16,7 +16,7 @@ from evalkit.guardrails.guard import Guard
 from evalkit.guardrails.names import named, overruled, runs
 from evalkit.guardrails.policyset import GuardPolicy
 from evalkit.guardrails.programs import BEYOND, COUNTED, ROLES, SPANNED, USED, VALUED
-from evalkit.guardrails.texts import clauses
+from evalkit.guardrails.texts import DEMANDS, clauses
 from evalkit.guardrails.trained import Guardrail
 
 SURE = 0.8
@@ -24,11 +24,6 @@ SURE = 0.8
 OTHERS = 0.1
 """Probability from which another reading is named."""
 PLAYS = 0.5
-_DEMANDS = re.compile(
-    r"\b(must|never|may|can ?not|don't|do not|only|always|needs?|required?|forbidden|prohibited|allowed|before|after|"
-    r"until|unless|at most|at least|no more than|first)\b",
-    re.IGNORECASE,
-)
 _CONDITION = re.compile(
     r"(?<!even )\b(?:when|if|unless|except|while|provided|as long as)(?: +[^\W\d][\w'-]*){3,}(?=\s*[,.;:!?]|\s*\Z)",
     re.IGNORECASE,
@@ -179,7 +174,7 @@ def _unread(found: ReadPolicy) -> Iterator[str]:
             for m in _CONDITION.finditer(text, start, stop):
                 if not any(m.start() <= at < m.end() for at in taken):
                     yield m[0].strip()
-        elif _DEMANDS.search(words := text[start:stop].strip()) and not _REFERS.search(words) and words.count(" ") > 2:
+        elif DEMANDS.search(words := text[start:stop].strip()) and not _REFERS.search(words) and words.count(" ") > 2:
             yield words
 
 
@@ -187,7 +182,7 @@ def _mixed(found: ReadPolicy) -> bool:
     """Whether two sentences that each demand something, and do not hang together, gave a role each."""
     text, taken = found.tokens.text, _taken(found)
     each = [({role for at, role in taken.items() if a <= at < b}, text[a:b].strip()) for a, b in sentences(text)]
-    demanding = [(roles, words) for roles, words in each if roles and _DEMANDS.search(words)]
+    demanding = [(roles, words) for roles, words in each if roles and DEMANDS.search(words)]
     return any(not (one & other) and not _GOES_ON.match(words) for (one, _), (other, words) in pairwise(demanding))
 
 

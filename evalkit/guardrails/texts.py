@@ -22,6 +22,12 @@ INTRODUCES = 160
 """Characters of a line that introduces others."""
 _ITEM = re.compile(r"\s*(?:[-*+\u2022\u2013\u2014]|\(?(?:\d{1,2}|[a-z])[.)])\s+")
 _HEADING = re.compile(r"\s*#{1,6}\s")
+DEMANDS = re.compile(
+    r"\b(must|never|may|can ?not|don't|do not|only|always|needs?|required?|forbidden|prohibited|allowed|before|after|"
+    r"until|unless|at most|at least|no more than|first)\b",
+    re.IGNORECASE,
+)
+"""A sentence that demands something."""
 SHORT = 40
 """Characters; a shorter result of a call may say how it went, and nothing else."""
 ARROW = " -> "
@@ -118,21 +124,21 @@ def read_step(text: str) -> Step:
     little = len(result) < SHORT and (not ok or _FINE.fullmatch(result))
     shown = done if action is not None or little else text
     gives = tuple(_shown(result)) if ok and result else ()
-    numbers = tuple((f.name, x) for f in fields(result) if (x := quantity(f.value)) is not None)
+    results = fields(result)
+    numbers = tuple((f.name, x) for f in results if (x := quantity(f.value)) is not None)
     if call is None:
         # in a web action a number within other words is no amount
         number = values.number(value) if action is not None else entered(value, fields(value))
         return Step(shown, done, quoted, value.casefold(), number, ok, numbers=numbers, gives=gives)
     tool, passed = call[1].strip(), fields(value)
     ids = things(tool, passed)
-    about: Things = frozenset()
-    if result[:1] == "{" and looks_up(tool) and not any(kind in nouns(tool) for kind, _ in ids):
-        about = things(tool, fields(result), shown=True)  # a customer who was looked up by his phone
+    known = things(tool, results, shown=True) if ok and result[:1] == "{" else frozenset()
+    # a customer who was looked up by his phone
+    about = known if looks_up(tool) and not any(kind in nouns(tool) for kind, _ in ids) else frozenset()
     amount = any(is_amount(f.name) and quantity(f.value) is not None for f in passed)
     number = entered(value, passed)
-    gave = things(tool, fields(result), shown=True) if ok and result[:1] == "{" else frozenset()
     return Step(
-        shown, done, quoted, value.casefold(), number, ok, tool, ids, about, gave, passed, numbers, amount, gives
+        shown, done, quoted, value.casefold(), number, ok, tool, ids, about, known, passed, numbers, amount, gives
     )  # fmt: skip
 
 
@@ -201,14 +207,15 @@ def _shown(result: str) -> Iterator[str]:
 
 def clauses(policy: str) -> list[str]:
     """The single policies of a text with several: one a line. A line that ends with a colon introduces the items below
-    it, and is read with each of them; a heading (`# Refunds`) is none.
+    it, and is read with each of them; a heading that demands nothing (`# Refunds`) is none.
     """
     found: list[str] = []
     head, used = "", True
     for line in policy.splitlines():
         item = _ITEM.match(line)
-        text = line[item.end() if item else 0 :].strip(" -*\t")
-        if not text or _HEADING.match(line):
+        heading = _HEADING.match(line)
+        text = line[(item or heading).end() if item or heading else 0 :].strip(" -*\t")  # type: ignore[union-attr]
+        if not text or (heading and not DEMANDS.search(text)):
             continue
         if text.endswith(":") and len(text) <= INTRODUCES:
             found += [] if used else [head]

@@ -117,8 +117,12 @@ class Guardrail:
         return Decision(
             guardrail=self.name, action="block" if blocked else "allow", probability=round(found.probability, 6),
             evidence=shown, latency_s=perf_counter() - started,
-            reason=f"breaks the policy{where} ({found.stage})" if blocked else "",
+            reason=f"breaks the policy{where} ({found.stage})" if blocked else self._untold(policy),
         )  # fmt: skip
+
+    def _untold(self, policy: str) -> str:
+        """Why an allowed action is not known to keep the policy; nothing where it was read."""
+        return "not told: steps cannot show what the policy demands" if any(map(self.beyond, clauses(policy))) else ""
 
     def checks(self, pairs: Sequence[Pair], *, ended: bool = False) -> list[Decision]:
         """`check` for each pair, several at a time."""

@@ -301,6 +301,12 @@ def test_the_command_shows_what_is_made_of_scenes_and_says_what_is_wrong(tmp_pat
     assert "mine.yaml: scene 1 (precede, refunds): no steps play 'need'" in done.output
 
 
+def test_a_bracket_in_a_text_of_a_result_is_no_open_one() -> None:
+    scene = {**REFUND, "near": ['note.get(id="N-1") -> {"text": "a } b"}', 'list() -> ["]"]']}
+    assert not list(faults(Scene.model_validate(scene)))
+    assert any("not closed" in f for f in faults(Scene.model_validate({**REFUND, "near": ['list() -> ["a"']})))
+
+
 def test_one_number_is_a_range() -> None:
     for number in (3, [3], [3, 3]):
         assert Scene.model_validate({**TIMES, "n": number}).n == (3, 3)

@@ -161,6 +161,11 @@ def tagged(marked: str, program: str) -> ReadPolicy:
     return ReadPolicy(PolicyTokens(text, (), tuple(places), (), ()), means, None, np.array([tags]))
 
 
+def test_a_judges_address_is_no_judge(policies: Path) -> None:
+    command = ["guard", "explain", "--policies", str(policies), "--judge-base-url", "http://127.0.0.1:9/v1"]
+    assert "there is no judge" in str(CliRunner().invoke(app, command).exception)
+
+
 def test_a_folder_is_a_guardrail_by_its_path(policies: Path) -> None:
     folder = guardrails.load().folder
     command = ["guard", "explain", "--policies", str(policies), "--guardrail"]

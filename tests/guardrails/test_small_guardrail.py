@@ -189,4 +189,5 @@ def test_what_steps_cannot_show_is_not_guessed_at(policy: str) -> None:
     said = found.assess(Policy(id="p", text=policy), ["User: delete it all", 'delete_files(path="/")'])
     assert said.unread
     assert said.probability < 0.1
+    assert "not told" in found.check(policy, ["User: delete it all"]).reason
     assert not found.assess(Policy(id="p", text=CASES[0][0]), list(CASES[0][1])).unread

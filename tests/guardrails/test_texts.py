@@ -70,6 +70,7 @@ def test_a_text_of_several_policies_is_one_a_line() -> None:
         "Be quick.",
     ]
     assert clauses("# Refunds") == ["# Refunds"]
+    assert clauses("# Never pay\nAlways ask.") == ["Never pay", "Always ask."]
 
 
 def test_what_introduces_a_list_is_read_with_each_item_of_it() -> None:
