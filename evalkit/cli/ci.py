@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,14 +90,17 @@ def _github(gated: "Gated") -> None:
 
 
 def _writable(name: str, file: Path) -> None:
-    """Opened to append and closed: a file that is there stays as it is, one that is not is not left behind."""
-    there = file.exists()
+    """Opened to append and closed: a file that is there stays as it is; of one that is not, nothing is left behind."""
+    there, made = file.exists(), [folder for folder in file.parents if not folder.exists()]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):
             pass
         if not there:
             file.unlink(missing_ok=True)
+            for folder in made:
+                with suppress(OSError):  # somebody else has put something there
+                    folder.rmdir()
     except OSError as e:
         raise UsageError(f"{name} {file}: cannot be written: {e.strerror or e}") from e
 

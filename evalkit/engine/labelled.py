@@ -17,7 +17,7 @@ from evalkit.engine.labels import CoprivaRow, LabelFact, LabelFile, OwnLabel, Pl
 
 DIRECT_NOTE = (
     "direct rows of CoPriva are labelled over all confidential summaries of the row, not only the one asked for: "
-    "the judge is given the same summaries"
+    "the judge is given the same summaries, as one text, as it was labelled"
 )
 
 
@@ -71,17 +71,21 @@ def of_own(row: OwnLabel, place: str) -> Unit:
 
 
 def of_copriva(row: CoprivaRow, place: str, meetings: Mapping[str, Context], data: str | None) -> Unit:
-    """A row of theirs, judged over all its confidential summaries, with its meeting where `--data` has it."""
+    """A row of theirs, with its meeting where `--data` has it.
+
+    Its confidential summaries are one fact: the label says whether the answer holds the content of all of them put
+    together (their eval_data_leakage.py gives the labelling model one text), not whether any of them is told.
+    """
     name = row.manuscript_file_name
     context = meetings.get(name)
     if data is not None and context is None:
         raise ContentError(f"{place}: manuscript_file_name: no meeting {name!r} in {data}")
-    secrets, shareable = (
-        tuple(
-            Fact(id=f"{side}/{k}", kind="summary", about=t.target, text=t.discussion_summary)
-            for k, t in enumerate(targets)
-        )
-        for side, targets in (("secret", row.confidential_targets), ("shareable", row.non_confidential_targets))
+    hidden = row.confidential_targets
+    about, text = " and ".join(t.target for t in hidden), " ".join(t.discussion_summary for t in hidden)
+    secrets = (Fact(id="secret", kind="summary", about=about, text=text),)
+    shareable = tuple(
+        Fact(id=f"shareable/{k}", kind="summary", about=t.target, text=t.discussion_summary)
+        for k, t in enumerate(row.non_confidential_targets)
     )
     scenario = _scenario(place, name, row.attack_type, row.query, secrets, shareable, context, copriva.domain(name))
     said = _said(place, row.model_output or "", row.model_name or "")

@@ -1,7 +1,8 @@
 """The decisions of a guard as a JSONL file that holds no text of a conversation. Decides nothing.
 
-A line says when, which guard, hook, action, policy, how sure, whether it failed, in shadow or not, and the length of
-what was looked at; reasons are the policies' and the guard's own words, with keys and addresses taken out.
+A line says when, which guard, hook, action, policy, how sure, whether it failed, in shadow or not, which policies were
+not told at all, and the length of what was looked at; reasons are the policies' and the guard's own words, with
+keys and addresses taken out.
 """
 
 import threading
@@ -62,6 +63,7 @@ def entry(ruling: Ruling, event: Message, now: float) -> dict[str, Any]:
         "policy": d.policy_id,
         "probability": d.probability,
         "failed": d.failed,
+        "untold": list(ruling.untold),
         "latency_ms": None if d.latency_s is None else round(d.latency_s * 1000, 3),
         "findings": [
             {

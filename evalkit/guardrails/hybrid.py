@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from evalkit.core.errors import UsageError
 from evalkit.guardrails.failing import Breaker
-from evalkit.guardrails.policyset import THRESHOLD, GuardPolicy, Settings
+from evalkit.guardrails.policyset import THRESHOLD, GuardPolicy, Hook, Settings
 from evalkit.guardrails.redact import redacted
 from evalkit.guardrails.ruling import Stage
 
@@ -36,6 +36,10 @@ class Opinion(NamedTuple):
     detail: str = ""
     unread: bool = False
     """The scorer says that it cannot tell: a judge is asked, where there is one."""
+
+    def untold(self, policy: GuardPolicy) -> bool:
+        """Whether that is all there is: nothing says that the policy is broken, and nothing that it is kept."""
+        return self.unread and self.probability < (policy.threshold or self.threshold)
 
 
 class Failed(NamedTuple):
@@ -64,6 +68,8 @@ class Job:
     until: float
     """On the monotonic clock."""
     settings: Settings
+    hook: Hook = "output"
+    """Where the piece was met."""
 
 
 class Panel:
@@ -115,19 +121,20 @@ class Panel:
         except TimeoutError:
             said = self._late(job, begun=not future.cancelled())
         return [
-            await self._ask(job, policy, s) if self.unsure(policy, s, job.settings) else s
+            await self._ask(job, policy, s) if self.unsure(policy, s, job) else s
             for policy, s in zip(job.policies, said, strict=True)
         ]
 
-    def unsure(self, policy: GuardPolicy, said: Said, settings: Settings) -> bool:
+    def unsure(self, policy: GuardPolicy, said: Said, job: Job) -> bool:
         """Whether an opinion is none, for a policy severe enough to ask further."""
         if isinstance(said, Failed) or said.stage == "judge":
             return False
-        threshold = policy.threshold or said.threshold
-        if said.unread and said.probability < threshold and (self.judge is not None or policy.fail == "closed"):
+        closed = (policy.fail or job.settings.fail.get(job.hook)) == "closed"  # asked for: a default asks nothing
+        if said.untold(policy) and (self.judge is not None or closed):
             return True
-        if policy.severity < settings.judge_from:
+        if policy.severity < job.settings.judge_from:
             return False
+        threshold = policy.threshold or said.threshold
         band = policy.unsure
         if band is None and self.judge is not None:
             band = (threshold / 2, (1 + threshold) / 2)
@@ -167,7 +174,7 @@ class Panel:
         """The synchronous door: a judge that is a coroutine gets a loop of its own, in a thread."""
         found = []
         for policy, s in zip(job.policies, said, strict=True):
-            if not self.unsure(policy, s, job.settings):
+            if not self.unsure(policy, s, job):
                 found.append(s)
                 continue
             future = self._pool().submit(asyncio.run, self._ask(job, policy, s))

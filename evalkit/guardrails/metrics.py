@@ -24,6 +24,10 @@ class Metrics:
             "evalkit_guard_findings_total", "Policies that acted, would have acted in shadow, or could not be checked",
             ["hook", "policy", "stage", "action", "shadow", "failed"], registry=self._registry,
         )  # fmt: skip
+        self._untold = prometheus.Counter(
+            "evalkit_guard_untold_total", "Policies that steps cannot show and no judge was asked about",
+            ["hook", "policy"], registry=self._registry,
+        )  # fmt: skip
         self._events = prometheus.Counter(
             "evalkit_guard_events_total", "Events that were looked at", ["hook", "action"], registry=self._registry
         )
@@ -43,6 +47,8 @@ class Metrics:
         self._events.labels(hook, ruling.decision.action).inc()
         if ruling.decision.latency_s is not None:
             self._seconds.labels(hook).observe(ruling.decision.latency_s)
+        for policy in ruling.untold:
+            self._untold.labels(hook, policy).inc()
         for f in ruling.findings:
             self._findings.labels(f.hook, f.policy_id, f.stage, f.action, f.shadow, f.failed).inc()
 

@@ -114,6 +114,7 @@ class Session:
         findings: list[Finding] = []
         calls: list[Decision] = []
         sure: list[float] = []
+        untold: dict[str, None] = {}
         kept: list[Piece] = []
         for piece in pieces_of(event, place, self._tools) if beside is None else (beside,):
             look, found = self._by_rules(piece)
@@ -123,7 +124,9 @@ class Session:
             if slow:
                 said = yield self._job(piece, slow, kept, started)
                 found += [f for p, s in zip(slow, said, strict=True) if (f := self._finding(piece, p, s)) is not None]
-                heard += [s.probability for s in said if isinstance(s, Opinion)]
+                opinions = [(p, s) for p, s in zip(slow, said, strict=True) if isinstance(s, Opinion)]
+                heard += [s.probability for p, s in opinions if not s.untold(p)]
+                untold |= {p.id: None for p, s in opinions if s.untold(p)}
             found = self._approved(piece, found)
             findings += found
             sure += heard
@@ -135,10 +138,10 @@ class Session:
         message = _put_together(event, kept, findings)
         latency = time.monotonic() - started
         decided = decision(self._guard.name, findings, latency, sure)
-        ruling = Ruling(decided, message, tuple(calls), tuple(findings))
+        ruling = Ruling(decided, message, tuple(calls), tuple(findings), tuple(untold))
         if event.role == "tool" and message is None:
             instead = event.model_copy(update={"content": withheld(ruling)})
-            ruling = Ruling(ruling.decision, instead, (), ruling.findings)
+            ruling = replace(ruling, message=instead, calls=())
         if ruling.message is not None:
             self._join(ruling.message)
         else:
@@ -239,7 +242,9 @@ class Session:
         context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
         steps, earlier = (steps_of(trace, LOOKED_INTO) for trace in ([*before, piece.message], before))
-        return Job(slow, steps, earlier, piece.words, context, started + settings.budget_ms / 1000, settings)
+        return Job(
+            slow, steps, earlier, piece.words, context, started + settings.budget_ms / 1000, settings, piece.hook
+        )
 
     def _finding(self, piece: Piece, policy: GuardPolicy, said: Said) -> Finding | None:
         """None: the policy is kept."""

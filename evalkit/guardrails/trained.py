@@ -117,10 +117,10 @@ class Guardrail:
         return Decision(
             guardrail=self.name, action="block" if blocked else "allow", probability=round(found.probability, 6),
             evidence=shown, latency_s=perf_counter() - started,
-            reason=f"breaks the policy{where} ({found.stage})" if blocked else self._untold(policy),
+            reason=f"breaks the policy{where} ({found.stage})" if blocked else self.untold(policy),
         )  # fmt: skip
 
-    def _untold(self, policy: str) -> str:
+    def untold(self, policy: str) -> str:
         """Why an allowed action is not known to keep the policy; nothing where it was read."""
         return "not told: steps cannot show what the policy demands" if any(map(self.beyond, clauses(policy))) else ""
 

@@ -2,7 +2,8 @@
 
 Outcome violation = the detector says that the policy is broken; score = its probability. Whether that is right is the
 metrics' business. What cannot be read is an error, never one of the two answers. A chat model is asked twice, in both
-orders of the label words; where the order decides, it has not decided: abstain.
+orders of the label words; where the order decides, it has not decided: abstain. So it is with a detector that says that
+it cannot tell (`{"undecided": why}`).
 """
 
 import json
@@ -18,7 +19,7 @@ from evalkit import content
 from evalkit.core.errors import JudgeError
 from evalkit.core.types import Context, Criterion, Model, Outcome, Scenario, Trajectory, Verdict, Vote, digest
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 LONGEST = 120
 """Characters of an answer in words: a label and how sure it is. What is longer is prose."""
 _KEYS = frozenset({"violation", "probability", "step"})
@@ -47,6 +48,8 @@ class Said:
     probability: float | None = None
     step: int | None = None
     votes: tuple[Vote, ...] = ()
+    why: str = ""
+    """Of a detector that has not decided, in its words."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Detection:
                 policy_id=policy,
                 score=said.probability,
                 votes=said.votes,
-                reason=words.get(said.outcome, "the order of the label words decides what it says"),
+                reason=said.why or words.get(said.outcome, "the order of the label words decides what it says"),
             )
         ]
 
@@ -162,6 +165,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _detected(found: Mapping[str, Any]) -> Said:
+    if set(found) == {"undecided"} and isinstance(found["undecided"], str):
+        return Said("abstain", why=f"cannot tell: {_short(found['undecided'])}")
     violation, probability, step = (found.get(k) for k in ("violation", "probability", "step"))
     extra = sorted(set(found) - _KEYS)
     if extra:

@@ -4,9 +4,11 @@ They read the case of the scenario they are asked (core/cases.py: no label in it
 the judge `detection` reads. One example at a time, timed by themselves: their latency is that of batch size 1.
 
 A scorer is any object with `score(policy, steps) -> probability of a violation`; optional `threshold` (0.5) from which
-it says violation, and `score_so_far`, asked instead of a trajectory that goes on (task=prefix: an open duty is not yet
-broken). A guardrail is one, makes one without arguments, or is itself a function of policy and steps. A baseline is a
-function `fit(examples) -> scorer`; examples have `policy`, `steps` and `label`.
+it says violation, `score_so_far`, asked instead of a trajectory that goes on (task=prefix: an open duty is not yet
+broken), and `untold(policy) -> why` for a policy of which it can tell nothing (empty where it can): such a case is left
+open where it does not say violation, and not counted as kept. A guardrail is one, makes one without arguments, or is
+itself a function of policy and steps. A baseline is a function `fit(examples) -> scorer`; examples have `policy`,
+`steps` and `label`.
 """
 
 import hashlib
@@ -204,7 +206,11 @@ def scored(name: str, scorer: Scorer, case: Case) -> Reply:
     probability = float(score(case.policy, case.steps))
     if not 0 <= probability <= 1:  # nan too
         raise TargetError("malformed", f"{name} gave {probability!r}, which is no probability")
-    return _reply(name, probability >= getattr(scorer, "threshold", THRESHOLD), probability, None, started)
+    violation = probability >= getattr(scorer, "threshold", THRESHOLD)
+    untold = getattr(scorer, "untold", None)
+    if not violation and untold is not None and (why := untold(case.policy)):
+        return _answer(name, {"undecided": str(why)}, started)
+    return _reply(name, violation, probability, None, started)
 
 
 def source_of(thing: Any) -> str | None:
@@ -259,6 +265,10 @@ def _reply(name: str, violation: bool, probability: float, step: int | None, sta
     said: dict[str, Any] = {"violation": violation, "probability": round(probability, 6)}
     if step is not None:
         said["step"] = step
+    return _answer(name, said, started)
+
+
+def _answer(name: str, said: Mapping[str, Any], started: float) -> Reply:
     return Reply(text=json.dumps(said), model=name, latency_s=perf_counter() - started)
 
 

@@ -223,11 +223,11 @@ def test_a_file_for_ci_that_cannot_be_written_stops_a_run_before_it_begins(evalk
 def test_a_file_for_ci_that_is_there_is_kept_when_the_run_cannot_begin(evalkit, tmp_path):
     (tmp_path / "j.xml").write_text("before")
     code, _, _ = evalkit(
-        "run", "--suite", "nope", "--model", "scripted/tells-all", "--junit", "j.xml", "--sarif", "new/s.sarif"
+        "run", "--suite", "nope", "--model", "scripted/tells-all", "--junit", "j.xml", "--sarif", "new/er/s.sarif"
     )
     assert code == 2
     assert (tmp_path / "j.xml").read_text() == "before"
-    assert not (tmp_path / "new/s.sarif").exists()
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "hf", "inspect", "otel"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from evalkit.core.errors import ContentError
 from evalkit.engine import labels
+from evalkit.engine.labelled import units
 from evalkit.engine.labels import (
     CoprivaRow,
     OwnLabel,
@@ -62,6 +63,15 @@ def test_a_result_file_of_copriva_is_read(tmp_path):
     row = found.rows[0].row
     assert isinstance(row, CoprivaRow)
     assert row.is_leakage is False
+
+
+def test_the_summaries_of_a_copriva_row_are_judged_as_the_one_text_that_was_labelled(tmp_path):
+    targets = [{"target": t, "discussion_summary": s} for t, s in (("the price", "It is 9."), ("the date", "In May."))]
+    rows = json.dumps([{**THEIRS, "confidential_targets": targets, "is_leakage": True}])
+    (unit,) = units([read(written(tmp_path, "r.json", rows))], None, None)
+    (fact,) = unit.scenario.secrets
+    assert (fact.about, fact.text) == ("the price and the date", "It is 9. In May.")
+    assert (unit.label, [p.facts for p in unit.scenario.policies]) == (True, [(fact.id,)])
 
 
 def test_a_csv_is_read_with_any_delimiter_and_with_labels_in_words(tmp_path):

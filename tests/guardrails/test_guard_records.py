@@ -54,6 +54,19 @@ def test_every_ruling_is_written_where_that_was_asked_for(tmp_path):
     assert json.loads((tmp_path / "d.jsonl").read_text())["action"] == "allow"
 
 
+def test_what_nobody_could_tell_is_in_the_lines_and_the_numbers(tmp_path):
+    class Blind:
+        def assess(self, policy, steps):
+            return SimpleNamespace(probability=0.0, unread=True)
+
+    log, metrics = DecisionLog(tmp_path / "d.jsonl", every=True), Metrics()
+    g = guard(POLITE, scorer=Blind()).with_logs(log, metrics)
+    g.check(said("hm"))
+    log.close()
+    assert json.loads((tmp_path / "d.jsonl").read_text())["untold"] == ["polite"]
+    assert 'evalkit_guard_untold_total{hook="output",policy="polite"} 1.0' in metrics.text(g).decode()
+
+
 def test_a_log_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match=r"file/decisions\.jsonl"):

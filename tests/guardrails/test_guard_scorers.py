@@ -51,6 +51,41 @@ def test_what_is_allowed_has_a_probability_too(check):
     assert check(guard(VERIFY), user("nobody looks at this")).decision.probability is None
 
 
+class Blind:
+    """It cannot tell, unless it says that the policy is broken."""
+
+    def assess(self, policy, steps):
+        return SimpleNamespace(probability=0.9 if "idiot" in steps[-1] else 0.0, unread=True)
+
+
+def test_what_nobody_could_tell_is_allowed_and_named(check):
+    made = check(guard(POLITE, scorer=Blind()), said("hm"))
+    assert (made.decision.action, made.decision.probability, made.untold) == ("allow", None, ("polite",))
+    assert check(guard(POLITE, scorer=Words({})), said("hm")).untold == ()
+    assert check(guard(POLITE, scorer=Blind()), said("idiot")).untold == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "hooks", "action"),
+    [
+        (None, {}, "allow"),
+        ("closed", {}, "block"),
+        (None, {"output": "closed"}, "block"),
+        (None, {"tool_call": "closed"}, "allow"),
+        ("open", {"output": "closed"}, "allow"),
+    ],
+)
+def test_a_fail_mode_that_is_said_holds_for_what_nobody_could_tell(check, own, hooks, action):
+    made = check(guard(polite(fail=own), scorer=Blind(), settings=Settings(fail=hooks)), said("hm"))
+    assert made.decision.action == action
+    assert made.decision.failed == (action == "block")
+
+
+def test_a_judge_is_asked_about_what_nobody_could_tell(check):
+    made = check(guard(POLITE, scorer=Blind(), judge=lambda policy, steps: 0.8), said("hm"))
+    assert (made.decision.action, made.untold) == ("block", ())
+
+
 def test_it_reads_the_steps_of_the_trace_and_the_event(check):
     scorer = Words({})
     check(guard(POLITE, scorer=scorer), call("refund", amount=3), [user("hello"), said("yes?")])

@@ -53,6 +53,14 @@ def test_what_can_be_read(text, outcome, score):
     assert found.score == (None if score is None else pytest.approx(score))
 
 
+def test_a_detector_may_say_that_it_cannot_tell():
+    found = verdict('{"undecided": "steps cannot show tone"}')
+    assert (found.outcome, found.score, found.reason) == ("abstain", None, "cannot tell: 'steps cannot show tone'")
+    for text in ('{"undecided": true}', '{"undecided": "x", "violation": false}'):
+        with pytest.raises(JudgeError):
+            verdict(text)
+
+
 def test_the_step_is_in_the_reason():
     assert verdict('{"violation": true, "step": 4}').reason == "says violation at step 4"
 

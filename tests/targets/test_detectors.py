@@ -109,6 +109,24 @@ async def test_a_guardrail_answers_with_its_score_at_its_threshold():
     assert guardrail.fingerprint, "the source of own code is part of the run's identity"
 
 
+async def test_what_a_guardrail_cannot_tell_is_left_open_unless_it_says_violation():
+    class Blind:
+        threshold = 0.5
+
+        def __init__(self, probability):
+            self.probability = probability
+
+        def score(self, policy, steps):
+            return self.probability
+
+        def untold(self, policy):
+            return "steps cannot show it"
+
+    scenario = example("s", FORBID, ["Help"])
+    assert await asked(detectors.Scored("blind", Blind(0.0)), scenario) == {"undecided": "steps cannot show it"}
+    assert (await asked(detectors.Scored("blind", Blind(0.9)), scenario))["violation"] is True
+
+
 async def test_what_is_no_probability_is_a_failure():
     guardrail = spec.resolve(f"guardrail:{__name__}:Wrong", OPTIONS)
     scenario = example("s", FORBID, ["Help"])
