@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import precedents
+from evalkit.cli import guardfit, precedents
 from evalkit.cli.serve import (
     Guardrail,
     JudgeBaseUrl,
@@ -37,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     guard_app.command("check")(check)
     guard_app.command("explain")(explain)
     guard_app.command("scenes")(scenes)
+    guard_app.command("fit")(guardfit.fit)
     precedents.add_to(guard_app)
     app.add_typer(guard_app, name="guard", no_args_is_help=True)
 

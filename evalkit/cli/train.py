@@ -116,7 +116,7 @@ def guardrail(
             say(f"step {step.step:,}/{step.steps:,}  loss {step.loss:.3f}  {step.rows_per_s:.0f} rows/s  "
                 f"{step.eta_s / 60:.0f} min left{dev}")  # fmt: skip
 
-    named = [_named(text) for text in source or ()]
+    named = [named_source(text) for text in source or ()]
     with bar("fetching the base model") as progress:
         card = guardtraining.train_guardrail(
             recipe, out, suite=suite, data=data or (), runs=from_ or (), sources=named, scenes=scenes or (), rows=rows,
@@ -138,7 +138,8 @@ def guardrail(
     typer.echo(f"use it: evalkit serve --guardrail {out} --policies FILE --upstream URL")
 
 
-def _named(text: str) -> tuple[str, str]:
+def named_source(text: str) -> tuple[str, str]:
+    """NAME=PATH."""
     name, found, where = text.partition("=")
     if not found or not where:
         raise UsageError(f"--source {text}: NAME=PATH, as in openagentsafety=folder")

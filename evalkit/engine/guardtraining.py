@@ -95,14 +95,20 @@ def _sources(
             yield "scenes of the recipe", scene_rows(load_scenes(own), plan.seed, plan.scenes)
     for place in scenes:
         yield f"scenes of {place}", scene_rows(load_scenes(place), plan.seed, plan.scenes or SCENES)
+    for name, found in labelled(data, runs, sources):
+        yield name, _placed(row for row in found if row.part != "test")
+
+
+def labelled(
+    data: Sequence[Path], runs: Sequence[Path], sources: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, Iterator[Row]]]:
+    """The rows of scenario files, of runs and of published sets, with what they are from. A row may have no part."""
     for file in data:
-        scenarios = content.read_jsonl(file, Scenario)
-        yield str(file), _placed(row for s in scenarios if (row := row_of(s)) is not None and row.part != "test")
+        yield str(file), (row for s in content.read_jsonl(file, Scenario) if (row := row_of(s)) is not None)
     for run in runs:
-        yield str(run), _placed(of_run(run))
+        yield str(run), of_run(run)
     for name, where in sources:
-        examples = reading(name, where)
-        yield f"{name} ({where})", _placed(r for e in examples if (r := row_of(detection(e))) is not None)
+        yield f"{name} ({where})", (r for e in reading(name, where) if (r := row_of(detection(e))) is not None)
 
 
 def _placed(rows: Iterable[Row]) -> Iterator[Row]:

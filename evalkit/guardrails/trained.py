@@ -84,6 +84,8 @@ class Guardrail:
         self.record = read_record(folder)
         self.name = self.record.name
         made = [READING, self.record.files, self.record.threshold, self.record.sure]
+        if "fitted" in self.record.training:  # to cases of somebody's own (engine/guardfit.py)
+            made.append(self.record.calibration.model_dump())
         self.version = self.fingerprint = digest(made)
         self.threshold = self.record.threshold
         self.stages: Counter[str] = Counter()

@@ -46,6 +46,8 @@ class Recipe(Model):
     """Of the labels of each kind of answer."""
     strangers: float = Field(ge=0)
     """Weight of facts compared with the answers of another item, which do not tell them."""
+    joined: float = Field(default=0.0, ge=0)
+    """Weight of facts of two sentences, one for each item."""
     dev_share: float = Field(ge=0, lt=1)
     seed: int = 0
     held_out: tuple[str, ...] = ()

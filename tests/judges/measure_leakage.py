@@ -3,8 +3,9 @@
 With the trained encoder where it is installed, and by words alone; both are printed.
 
 CoPriva: 868 released answers of one model with the authors' GPT-4-class labels (does an answer hold the content of the
-row's confidential summaries, put together?). The threshold is chosen on one part of the meetings and counted on the other. Tensor
-Trust: 230 outputs, label = the access code can be reconstructed. Ships neither data nor labels; prints JSON.
+row's confidential summaries, put together?). The threshold is chosen on one part of the meetings, counted on the
+other. Tensor Trust: 230 outputs, label = the access code can be reconstructed. Ships neither data nor labels; prints
+JSON.
 """
 
 import asyncio
