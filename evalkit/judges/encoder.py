@@ -20,10 +20,8 @@ from evalkit.core.kept import Kept
 from evalkit.core.types import Fact, digest
 from evalkit.judges.pairs import side
 
-LONGEST_ANSWER = 192
-"""Tokens of one window of an answer; longer answers are read in windows that overlap by STRIDE."""
-STRIDE = 64
-LONGEST_FACT = 96
+READS = {"fact": 96, "answer": 192, "stride": 64}
+"""Tokens of a fact, of one window of an answer, and those that two windows share, where a model does not say."""
 SCORES = 16_384
 """Scores kept: leakage, utility and refusal ask for the same pairs."""
 FACTS = 2_048
@@ -44,7 +42,7 @@ class LeakEncoder:
 
     def __init__(self, folder: Path, workers: int | None = None) -> None:
         self.folder = folder
-        self.version, self._files = _described(folder)
+        self.version, self._files, self.reads = _described(folder)
         self._workers = workers or min(os.cpu_count() or 1, 8)
         self._scores: Kept[Pair, float] = Kept(SCORES)
         self._fact_vectors: Kept[str, Any] = Kept(FACTS)
@@ -75,9 +73,9 @@ class LeakEncoder:
 
         self._encoder, self._head = session("encoder.onnx"), session("head.onnx")
         self._facts = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        self._facts.enable_truncation(LONGEST_FACT)
+        self._facts.enable_truncation(self.reads["fact"])
         self._answers = Tokenizer.from_file(str(self.folder / "tokenizer.json"))
-        self._answers.enable_truncation(LONGEST_ANSWER, stride=STRIDE)
+        self._answers.enable_truncation(self.reads["answer"], stride=self.reads["stride"])
         for tokenizer in (self._facts, self._answers):
             tokenizer.no_padding()  # MiniLM's own file asks for it, and here everything is attended to
 
@@ -102,7 +100,7 @@ class LeakEncoder:
         return score
 
     def vectors(self, text: str) -> Any:
-        """The token vectors of a text alone, its first LONGEST_ANSWER tokens: [tokens, width]. Now, and kept."""
+        """The token vectors of a text alone, of its first window: [tokens, width]. Now, and kept."""
         self.load()
         read = self._answer_vectors.get_or(text, self._read_answer)[0]
         return read.reshape(-1, read.shape[-1])
@@ -172,8 +170,8 @@ def shared() -> LeakEncoder | None:
     return _shared[path]
 
 
-def _described(folder: Path) -> tuple[str, dict[str, str]]:
-    """The version of a model, a digest of the hashes that training wrote down, and these hashes by file."""
+def _described(folder: Path) -> tuple[str, dict[str, str], dict[str, int]]:
+    """The version of a model, a digest of the hashes that training wrote down; these hashes by file; its windows."""
     card = content.load_json(folder / "training.json")
     files = card.get("files", {}) if isinstance(card, dict) else {}
     for name in FILES:
@@ -181,7 +179,8 @@ def _described(folder: Path) -> tuple[str, dict[str, str]]:
             raise ContentError(f"{folder / name}: missing; a leak encoder is {', '.join(FILES)} and training.json")
         if name not in files:
             raise ContentError(f"{folder / 'training.json'}: files: names no {name}")
-    return digest([*(files[n] for n in FILES), LONGEST_ANSWER, STRIDE, LONGEST_FACT]), files
+    reads = {**READS, **card.get("reads", {})}
+    return digest([*(files[n] for n in FILES), reads["answer"], reads["stride"], reads["fact"]]), files, reads
 
 
 def _check(folder: Path, files: dict[str, str]) -> None:

@@ -6,10 +6,16 @@ that made it. Knows nothing of where items come from (pairs.py), of the network 
 """
 
 import contextlib
+import multiprocessing
+import os
+import queue
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +24,14 @@ import orjson
 from pydantic import Field
 
 from evalkit import content
+from evalkit.core.errors import EvalkitError
 from evalkit.core.types import Model, digest
 from evalkit.judges import network
 from evalkit.judges.network import Tensor, torch_module
 from evalkit.judges.pairs import Item
 
+Array = Any
+"""numpy's; imported late, as torch is."""
 AVERAGED_EVERY = 10
 """Steps between two weights that go into the average."""
 
@@ -42,6 +51,9 @@ class Recipe(Model):
     """Share of the steps, the last ones, over which the weights are averaged (Izmailov et al. 2018)."""
     longest_fact: int = Field(ge=16, le=512)
     longest_answer: int = Field(ge=32, le=512)
+    """Tokens of one window of an answer; a longer answer tells what any of its windows tells."""
+    stride: int = Field(ge=0)
+    """Tokens that two windows share."""
     weights: dict[str, float]
     """Of the labels of each kind of answer."""
     strangers: float = Field(ge=0)
@@ -50,6 +62,9 @@ class Recipe(Model):
     """Weight of facts of two sentences, one for each item."""
     dev_share: float = Field(ge=0, lt=1)
     seed: int = 0
+    trainings: int = Field(default=1, ge=1)
+    """So many from one start, in other orders, beside each other; their weights are averaged (Wortsman et al. 2022,
+    arXiv 2203.05482)."""
     held_out: tuple[str, ...] = ()
     """Meetings that never train the model, because they measure the judge."""
 
@@ -109,12 +124,11 @@ def _arithmetic() -> Iterator[None]:
 
 def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe: Observer) -> dict[str, Any]:
     torch = torch_module()
-    torch.manual_seed(recipe.seed)
     started = time.monotonic()
     fitted, dev = split(items, recipe.dev_share, recipe.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     trainee = _Trainee(base, recipe, device)
-    trainee.fit(fitted, observe)
+    _set(trainee, _weights(fitted, base, recipe, device, observe))
     measured = trainee.measure(dev) if dev else {}
     out.mkdir(parents=True, exist_ok=True)
     network.export_body(trainee.body.cpu().eval(), out / "encoder.onnx")
@@ -124,6 +138,7 @@ def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe
         "recipe": recipe.model_dump(),
         "items": {"fitted": len(fitted), "dev": len(dev), "digest": _digest(items)},
         "dev": measured,
+        "reads": {"fact": recipe.longest_fact, "answer": recipe.longest_answer, "stride": recipe.stride},
         "torch": str(torch.__version__),
         "device": device,
         "bf16": has_bf16(device),
@@ -132,6 +147,77 @@ def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe
     }
     (out / "training.json").write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2))
     return card
+
+
+def _weights(items: Sequence[Item], base: Path, recipe: Recipe, device: str, observe: Observer) -> list[Array]:
+    """The mean of the weights of all trainings, which go on beside each other, each in a process of one thread.
+
+    Two threads add up in no fixed order and hardly help with matrices of this size; two processes do.
+    """
+    jobs = [(items, base, recipe, device, k) for k in range(recipe.trainings)]
+    if recipe.trainings == 1:
+        return _training(*jobs[0], observe)
+    context = multiprocessing.get_context("spawn")
+    steps: Any = context.Queue()
+    at_once = min(recipe.trainings, os.cpu_count() or 1)
+    with ProcessPoolExecutor(at_once, context, initializer=_alone, initargs=(steps,)) as pool, _stopped():
+        waiting = [pool.submit(_training, *job) for job in jobs]
+        while not all(w.done() for w in waiting):
+            with contextlib.suppress(queue.Empty):
+                observe(steps.get(timeout=0.2))
+        found = [w.result() for w in waiting]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                observe(steps.get(timeout=0.2))
+    return [sum(some) / len(found) for some in zip(*found, strict=True)]
+
+
+@contextlib.contextmanager
+def _stopped() -> Iterator[None]:
+    """Where one fails or somebody interrupts, nobody waits for the others to end."""
+    others = multiprocessing.active_children()
+    try:
+        yield
+    except BaseException as e:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        if isinstance(e, BrokenProcessPool):
+            raise EvalkitError("a process of this training is gone (out of memory?)") from e
+        raise
+
+
+_steps: Any = None
+"""Where a process of several says how far it is."""
+
+
+def _alone(steps: Any) -> None:
+    """In a process that trains beside others."""
+    global _steps
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process stops the rest
+    _steps = steps
+    torch_module().set_num_threads(1)
+
+
+def _training(
+    items: Sequence[Item], base: Path, recipe: Recipe, device: str, k: int, observe: Observer | None = None
+) -> list[Array]:
+    """The weights of the k-th training. Of several, the first says how far it is: the others are about as far."""
+    torch = torch_module()
+    with _arithmetic():
+        torch.manual_seed(recipe.seed)  # the head's first weights: trainings from other ones cannot be averaged
+        trainee = _Trainee(base, recipe, device)
+        torch.manual_seed(recipe.seed + k)
+        trainee.fit(items, recipe.seed + k, observe or (_steps.put if k == 0 else lambda _: None))
+        return [p.detach().cpu().numpy() for p in trainee.parameters()]
+
+
+def _set(trainee: "_Trainee", weights: Sequence[Array]) -> None:
+    torch = torch_module()
+    for p, found in zip(trainee.parameters(), weights, strict=True):
+        p.data.copy_(torch.from_numpy(found))
+    trainee.body.eval()
+    trainee.head.eval()
 
 
 def split(items: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
@@ -195,21 +281,21 @@ class _Trainee:
         self.tokenizers = {}
         for side, longest in (("facts", recipe.longest_fact), ("answers", recipe.longest_answer)):
             self.tokenizers[side] = Tokenizer.from_file(str(base / "tokenizer.json"))
-            self.tokenizers[side].enable_truncation(longest)
+            self.tokenizers[side].enable_truncation(longest, stride=recipe.stride if side == "answers" else 0)
             self.tokenizers[side].enable_padding()
 
     def parameters(self) -> list[Tensor]:
         """Those that are trained, the body's first."""
         return [p for m in (self.body, self.head) for p in m.parameters() if p.requires_grad]
 
-    def fit(self, items: Sequence[Item], observe: Observer) -> None:
+    def fit(self, items: Sequence[Item], seed: int, observe: Observer) -> None:
         torch, recipe = torch_module(), self.recipe
         body = [p for p in self.body.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             [{"params": body, "weight_decay": 0.01}, {"params": list(self.head.parameters()), "weight_decay": 0.0}]
         )
         rates = (recipe.learning_rate, recipe.head_learning_rate)
-        order = random.Random(recipe.seed)
+        order = random.Random(seed)
         planned = [b for _ in range(recipe.epochs) for b in batches(items, recipe.batch, order)]
         average = _Average(self.parameters())
         started, seen, running = time.monotonic(), 0, 0.0
@@ -245,19 +331,33 @@ class _Trainee:
 
     def logits(self, batch: Sequence[Item], pairs: Pairs) -> Tensor:
         """One for each pair."""
-        facts, fact_mask = self._read("facts", [f for i in batch for f in i.facts])
-        answers, answer_mask = self._read("answers", [a.text for i in batch for a in i.answers])
-        f, a = pairs.facts, pairs.answers
-        return self.head(facts[f], fact_mask[f], answers[a], answer_mask[a])
-
-    def _read(self, side: str, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         torch = torch_module()
-        found = self.tokenizers[side].encode_batch(list(texts))
-        ids = torch.tensor([e.ids for e in found], device=self.device)
-        mask = torch.tensor([e.attention_mask for e in found], device=self.device)
+        facts, fact_mask, _ = self._read("facts", [f for i in batch for f in i.facts])
+        answers, answer_mask, windows = self._read("answers", [a.text for i in batch for a in i.answers])
+        at = [(k, w) for k, a in enumerate(pairs.answers) for w in windows[a]]
+        f, w = [pairs.facts[k] for k, _ in at], [w for _, w in at]
+        found = self.head(facts[f], fact_mask[f], answers[w], answer_mask[w])
+        if len(at) == len(pairs.answers):
+            return found
+        of = torch.tensor([k for k, _ in at], device=self.device)
+        lowest = torch.full((len(pairs.answers),), -1e4, device=self.device)
+        return lowest.scatter_reduce(0, of, found, "amax")
+
+    def _read(self, side: str, texts: Sequence[str]) -> tuple[Tensor, Tensor, list[list[int]]]:
+        """Vectors and masks of all windows, and which windows each text has."""
+        torch = torch_module()
+        found: list[Any] = []
+        windows: list[list[int]] = []
+        for encoding in self.tokenizers[side].encode_batch(list(texts)):
+            own = [encoding, *encoding.overflowing] if side == "answers" else [encoding]
+            windows.append(list(range(len(found), len(found) + len(own))))
+            found += own
+        longest = max(sum(e.attention_mask) for e in found)
+        ids = torch.tensor([e.ids[:longest] for e in found], device=self.device)
+        mask = torch.tensor([e.attention_mask[:longest] for e in found], device=self.device)
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=has_bf16(self.device)):
             vectors = network.vectors(self.body, ids, mask)
-        return vectors.float(), mask.float()
+        return vectors.float(), mask.float(), windows
 
     def measure(self, items: Sequence[Item]) -> dict[str, float]:
         """Agreement on held-out meetings, on our written answers, what is told in part aside: kappa at one half."""

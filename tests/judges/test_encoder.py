@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import multiprocessing
 
 import pytest
 
@@ -9,9 +10,9 @@ pytest.importorskip("torch", reason="needs the `train` extra")
 pytest.importorskip("onnxruntime", reason="needs the `encoder` extra")
 pytest.importorskip("onnx", reason="needs the `train` extra")
 
-from evalkit.core.errors import ContentError
+from evalkit.core.errors import ContentError, EvalkitError
 from evalkit.judges import encoder, network, train
-from evalkit.judges.encoder import LONGEST_ANSWER, LeakEncoder
+from evalkit.judges.encoder import LeakEncoder
 from evalkit.judges.pairs import Answer, Item
 
 WORDS = ("the", "hull", "boat", "lamp", "crew", "was", "made", "short", "long", "by", "two", "three", "metres", "in",
@@ -45,7 +46,6 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe():
     small = {
-        "runs": 2,
         "epochs": 6,
         "batch": 2,
         "dev_share": 0.25,
@@ -105,6 +105,42 @@ def test_the_same_seed_gives_the_same_files(base, recipe, items, trained, tmp_pa
     assert other["files"]["head.onnx"] != again["files"]["head.onnx"]
 
 
+def test_several_trainings_are_averaged(base, recipe, items):
+    """The mean of the weights of all, each of which is what it is alone."""
+    import torch
+
+    twice, seen = recipe.model_copy(update={"trainings": 2, "epochs": 1}), []
+    both = train._weights(items, base, twice, "cpu", seen.append)
+    assert [s.step for s in seen] == list(range(1, seen[0].steps + 1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        one, two = (train._training(items, base, twice, "cpu", k, lambda _: None) for k in (0, 1))
+    finally:
+        torch.set_num_threads(threads)
+    for mean, a, b in zip(both, one, two, strict=True):
+        assert mean.ravel().tolist() == pytest.approx(((a + b) / 2).ravel().tolist(), abs=1e-5)
+    assert any((a != b).any() for a, b in zip(one, two, strict=True))
+
+
+def test_a_training_that_fails_beside_others_stops_them_all(base, recipe, items):
+    twice = recipe.model_copy(update={"trainings": 2, "epochs": 400})
+
+    def tired(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train._weights(items, base, twice, "cpu", tired)
+
+    def killed(_):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(EvalkitError, match="out of memory"):
+        train._weights(items, base, twice, "cpu", killed)
+    assert not multiprocessing.active_children()
+
+
 def test_what_was_written_scores_as_what_was_trained(base, recipe, tmp_path):
     """Eight bits move a score by little: the exported files against the network itself, on texts of many lengths."""
     import torch
@@ -134,12 +170,40 @@ def test_what_was_written_scores_as_what_was_trained(base, recipe, tmp_path):
 def test_a_long_answer_is_read_in_windows_and_the_best_counts(trained):
     read = LeakEncoder(trained[0])
     fact, telling = "hull: the hull short", "the hull was short"
-    filler = " ".join(["x1"] * (LONGEST_ANSWER * 2))
+    filler = " ".join(["x1"] * (read.reads["answer"] * 2))
     read.load()
     alone = read._answer_vectors.get_or(filler + " " + telling, read._read_answer)
     assert len(alone) >= 3
     last = max(read._compare(read._read_fact(fact), w) for w in alone)
     assert read.probability((fact, filler + " " + telling)) == last
+
+
+def test_training_reads_windows_as_the_judge_does(base, recipe, monkeypatch):
+    """The logit of a long answer is the highest of its windows', and gradients reach that window."""
+    import torch
+
+    monkeypatch.setattr(train, "has_bf16", lambda _: False)
+    trainee = train._Trainee(base, recipe.model_copy(update={"longest_answer": 32, "stride": 8}), "cpu")
+    trainee.body.eval(), trainee.head.eval()
+    texts = ["the hull was short", " ".join(["x1"] * 70) + " the hull was short", " ".join(WORDS)]
+    item = Item("g", ("hull: the hull short",), tuple(Answer(t, "long", (1.0,), (1.0,)) for t in texts))
+    logits = trainee.logits([item], train.pairs_of([item], {}, 0.0))
+    _, _, windows = trainee._read("answers", texts)
+    assert [len(w) for w in windows] == [1, 3, 1]
+    alone = []
+    for encoding in [e for t in texts for e in _windows(trainee, t)]:
+        text = " ".join(token for token in encoding.tokens if not token.startswith("["))
+        one = Item("g", item.facts, (Answer(text, "long", (1.0,), (1.0,)),))
+        alone.append(trainee.logits([one], train.pairs_of([one], {}, 0.0)).item())
+    expected = [alone[0], max(alone[1:4]), alone[4]]
+    assert logits.tolist() == pytest.approx(expected, abs=1e-4)
+    logits[1].backward()
+    assert any(p.grad is not None and bool(torch.any(p.grad != 0)) for p in trainee.head.parameters())
+
+
+def _windows(trainee, text):
+    encoding = trainee.tokenizers["answers"].encode(text)
+    return [encoding, *encoding.overflowing]
 
 
 async def test_scores_do_not_depend_on_company_and_the_loop_stays_free(trained):
