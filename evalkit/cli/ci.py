@@ -98,11 +98,13 @@ def _writable(name: str, file: Path) -> None:
             pass
         if not there:
             file.unlink(missing_ok=True)
-            for folder in made:
-                with suppress(OSError):  # somebody else has put something there
-                    folder.rmdir()
     except OSError as e:
         raise UsageError(f"{name} {file}: cannot be written: {e.strerror or e}") from e
+    finally:
+        if not there:
+            for folder in made:
+                with suppress(OSError):  # it was not made, or somebody else has put something there
+                    folder.rmdir()
 
 
 def _write(file: Path, text: str) -> None:

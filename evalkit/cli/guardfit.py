@@ -1,5 +1,6 @@
 """`evalkit guard fit`: calibration and threshold of a guardrail from labelled cases. Parses, calls, prints."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,8 @@ from evalkit.core.errors import UsageError
 
 if TYPE_CHECKING:
     from evalkit.core.detection import Estimate
-    from evalkit.engine.guardfit import Fitted, Line
+    from evalkit.engine.guardfit import Cut, Fitted
+    from evalkit.guardrails.dataset import Row
 
 
 def fit(
@@ -25,6 +27,10 @@ def fit(
     fpr: Annotated[
         float, typer.Option(min=0.0001, max=0.5, help="Share of the cases without a violation that may be flagged.")
     ] = 0.05,
+    at_end: Annotated[
+        bool,
+        typer.Option("--at-end", help="Score whole trajectories, open duties included; else the highest of all steps."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the guardrail with this calibration and threshold to this folder.")
     ] = None,
@@ -34,51 +40,74 @@ def fit(
 ) -> None:
     """Fit a guardrail's probabilities and threshold to labelled cases of your own; trains nothing, takes seconds.
 
-    A guardrail that ranks the cases of your agent well may flag none of them: its threshold is from other agents. The
-    table is counted on cases that the thresholds were not chosen on. Example:
+    A guardrail that ranks the cases of your agent well may flag none of them: its threshold is from other agents. A
+    case is a conversation, flagged where a guard in front of it would have acted after any step. The table is counted
+    on cases that the thresholds were not chosen on. Example:
 
     evalkit guard fit --data labelled.jsonl --fpr 0.05 --out my-guardrail
     """
     from evalkit.cli import print_json
     from evalkit.cli.train import named_source
-    from evalkit.engine.guardfit import fit_guardrail, write
+    from evalkit.engine.guardfit import distinct, fit_guardrail, writable, write
     from evalkit.engine.guardtraining import labelled
     from evalkit.guardrails import load
 
     if not (data or from_ or source):
         raise UsageError("nothing to fit to: --data FILE, --from RUN or --source NAME=PATH")
-    sources = [named_source(text) for text in source or ()]
-    rows = [row for _, some in labelled(data or (), from_ or (), sources) for row in some]
-    if not rows:
-        raise UsageError("nothing to fit to: no labelled case in what was given")
     chosen = load(guardrail)
-    fitted = fit_guardrail(chosen, rows, fpr)
-    record = None if out is None else write(chosen, fitted, out)
+    if out is not None:
+        writable(chosen, out)
+    rows: list[Row] = []
+    for name, some in labelled(data or (), from_ or (), [named_source(text) for text in source or ()]):
+        before = len(rows)
+        rows += some
+        print(f"{len(rows) - before:8,} labelled cases from {name}", file=sys.stderr, flush=True)
+    if not rows:
+        raise UsageError("nothing to fit to: no case with a label in what was given")
+    once = distinct(rows)
+    if len(once) < len(rows):
+        print(f"{len(rows) - len(once):8,} of them came twice", file=sys.stderr, flush=True)
+    fitted = fit_guardrail(chosen, once, fpr, at_end=at_end)
+    if out is not None:
+        write(chosen, fitted, out)
     if json_:
         print_json(_as_json(chosen.name, chosen.version, fitted, out))
-        return
-    unseen = f"; {fitted.untold} more are of policies that it can tell nothing of" if fitted.untold else ""
+    else:
+        _print(chosen.name, chosen.version, fitted, out)
+
+
+def _print(name: str, version: str, fitted: "Fitted", out: Path | None) -> None:
+    unread = f"; {fitted.unread} more are of policies that it can tell nothing of" if fitted.unread else ""
     typer.echo(
-        f"{chosen.name} ({chosen.version}) on {fitted.cases:,} cases, {fitted.violations:,} violations, "
-        f"{fitted.families:,} families{unseen}"
+        f"{name} ({version}) on {fitted.cases:,} cases, {fitted.violations:,} violations, "
+        f"{fitted.families:,} families{unread}"
     )
-    typer.echo(f'AUROC {_shown(fitted.auroc)}; F1 of answering always "violation" {_shown(fitted.always)}\n')
-    typer.echo(f"{'false alarms allowed':22}{'threshold':>10}  {'false alarms':21}{'recall':21}F1")
-    for line in fitted.lines:
-        allowed = "(as it is)" if line.rate is None else f"{line.rate:.1%}"
-        mark = " <" if line.rate == fpr else ""
+    typer.echo(f'AUROC {_shown(fitted.auroc)}; F1 of answering always "violation" {_shown(fitted.always_f1)}\n')
+    typer.echo(f"{'false alarms allowed':22}{'threshold':>11}  {'false alarms':21}{'recall':21}F1")
+    for cut in fitted.cuts:
+        allowed = "(as it is)" if cut.rate is None else f"{100 * cut.rate:g} %"
+        allowed += " < chosen" if cut.rate == fitted.rate else ""
         typer.echo(
-            f"{allowed:22}{line.threshold:10.4f}  {_shown(line.false_alarms):21}{_shown(line.recall):21}"
-            f"{_shown(line.f1)}{mark}"
+            f"{allowed:22}{cut.threshold:11.5g}  {_shown(cut.false_alarms):21}{_shown(cut.recall):21}{_shown(cut.f1)}"
         )
     typer.echo(
-        "\ncounted on families of cases that the threshold was not chosen on (5 folds); thresholds: on all cases"
+        f"\ncounted on families of cases that the threshold was not chosen on ({fitted.folds} folds); the thresholds "
+        "themselves are from all cases"
     )
-    if record is None:
+    if fitted.seen:
+        typer.echo("but (as it is) was fitted to just these cases")
+    if out is None:
         typer.echo("use it: `threshold:` of a policy (docs/guarding.md), or --out FOLDER for a guardrail that has it")
         return
-    typer.echo(f"{out}: threshold {record.threshold:.4f} on its new scale of probabilities")
-    typer.echo(f"use it: evalkit serve --guardrail {out} --policies FILE --upstream URL")
+    typer.echo(f"{out}: threshold {fitted.threshold:.5g} on its new scale of probabilities")
+    typer.echo(f"use it: evalkit serve --guardrail {_path(out)} --policies FILE --upstream URL")
+
+
+def _path(out: Path) -> str:
+    """As it has to be written: the names of shipped guardrails are theirs."""
+    from evalkit.guardrails.loading import names
+
+    return f"./{out}" if str(out) in names() else str(out)
 
 
 def _shown(found: "Estimate | None") -> str:
@@ -90,19 +119,20 @@ def _shown(found: "Estimate | None") -> str:
 
 
 def _as_json(name: str, version: str, fitted: "Fitted", out: Path | None) -> dict[str, Any]:
+    written = {"folder": str(out), "threshold": fitted.threshold} if out is not None else None
     return {
         "guardrail": name, "version": version, "cases": fitted.cases, "violations": fitted.violations,
-        "families": fitted.families, "untold": fitted.untold, "auroc": _estimate(fitted.auroc),
-        "f1_always_violation": _estimate(fitted.always), "thresholds": [_line(line) for line in fitted.lines],
-        "out": None if out is None else str(out),
-        "threshold": None if out is None else min(1.0, fitted.threshold),
+        "families": fitted.families, "folds": fitted.folds, "cases_not_told": fitted.unread, "data": fitted.data,
+        "auroc": _estimate(fitted.auroc), "f1_always_violation": _estimate(fitted.always_f1), "fpr": fitted.rate,
+        "scaling": {"slope": fitted.platt.slope, "offset": fitted.platt.offset},
+        "cuts": [_cut(cut) for cut in fitted.cuts], "written": written,
     }  # fmt: skip
 
 
-def _line(line: "Line") -> dict[str, Any]:
+def _cut(cut: "Cut") -> dict[str, Any]:
     return {
-        "false_alarms_allowed": line.rate, "threshold": line.threshold,
-        "false_alarms": _estimate(line.false_alarms), "recall": _estimate(line.recall), "f1": _estimate(line.f1),
+        "false_alarms_allowed": cut.rate, "threshold": cut.threshold,
+        "false_alarms": _estimate(cut.false_alarms), "recall": _estimate(cut.recall), "f1": _estimate(cut.f1),
     }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def train_leakage(
     changes = {k: v for k, v in {"epochs": epochs, "seed": seed}.items() if v is not None}
     recipe = recipe.model_copy(update=changes)
     written = pairs.read(content.find("judges", "leakage", "training"))
-    material = pairs.material(written, gold_answers(data), frozenset(recipe.held_out), recipe.seed, recipe.joined)
+    material = pairs.material(written, gold_answers(data), frozenset(recipe.held_out), recipe.seed)
     for what, count in material.counts.items():
         say(f"{count:8,} {what}")
     return train.train(material.items, base, recipe, out, observe)

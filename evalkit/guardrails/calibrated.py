@@ -11,6 +11,8 @@ from evalkit.core.types import Model
 EDGE = 0.0005
 """Scores nearer to 0 or 1 than this count as so far away."""
 
+LEAST_SLOPE = 0.05
+
 
 class Platt(Model):
     """Platt scaling: sigmoid(slope * logit(score) + offset)."""
@@ -23,31 +25,65 @@ class Platt(Model):
         return _sigmoid(self.slope * _logit(score) + self.offset)
 
 
-def fit(scores: Sequence[float], labels: Sequence[bool], weights: Sequence[float] | None = None) -> Platt:
-    """By Newton's method on the log loss, with the targets of Platt (1999): a little short of 0 and 1."""
+def fit(
+    scores: Sequence[float], labels: Sequence[bool], weights: Sequence[float] | None = None, edge: float = EDGE
+) -> Platt:
+    """The line of least log loss, with the targets of Platt (1999): a little short of 0 and 1.
+
+    Newton's method with backtracking (Lin, Lin & Weng 2007, Machine Learning 68): without it scores that all lie on one
+    side send it away. The slope is at least LEAST_SLOPE: no order is turned around. `edge`: scores nearer to 0
+    or 1 count as so far away.
+    """
     broken = sum(labels)
     if not 0 < broken < len(labels):
         raise UsageError(f"{len(labels)} rows to calibrate on, {broken} of them violations: both kinds are needed")
     high, low = (broken + 1) / (broken + 2), 1 / (len(labels) - broken + 2)
     trust = weights or [1.0] * len(labels)
-    slope, offset = 1.0, 0.0
-    for _ in range(50):
-        g0 = g1 = h00 = h01 = h11 = 0.0
-        for score, label, w in zip(scores, labels, trust, strict=True):
-            x = _logit(score)
+    rows = [
+        (_logit(score, edge), high if label else low, w) for score, label, w in zip(scores, labels, trust, strict=True)
+    ]
+    slope, offset = _newton(rows, 1.0, 0.0, both=True)
+    if slope < LEAST_SLOPE:
+        slope, offset = _newton(rows, LEAST_SLOPE, offset, both=False)
+    return Platt(slope=slope, offset=offset)
+
+
+def _newton(rows: Sequence[tuple[float, float, float]], slope: float, offset: float, both: bool) -> tuple[float, float]:
+    """The least log loss of (logit, target, weight) rows; over the offset alone unless `both`."""
+    loss = _loss(rows, slope, offset)
+    for _ in range(100):
+        g0 = g1 = h01 = 0.0
+        h00 = h11 = 1e-9
+        for x, target, w in rows:
             p = _sigmoid(slope * x + offset)
-            d, c = w * (p - (high if label else low)), w * max(p * (1 - p), 1e-9)
+            d, c = w * (p - target), w * p * (1 - p)
             g0, g1 = g0 + d * x, g1 + d
             h00, h01, h11 = h00 + c * x * x, h01 + c * x, h11 + c
-        h00, h11 = h00 + 1e-6, h11 + 1e-6
         determinant = h00 * h11 - h01 * h01
-        if determinant <= 0:
+        if not both or determinant <= 0:
+            step0, step1 = 0.0, -g1 / h11
+        else:
+            step0, step1 = -(h11 * g0 - h01 * g1) / determinant, -(h00 * g1 - h01 * g0) / determinant
+        downhill, size, tried = g0 * step0 + g1 * step1, 1.0, loss
+        while size > 1e-10:
+            tried = _loss(rows, slope + size * step0, offset + size * step1)
+            if tried <= loss + 1e-4 * size * downhill:
+                break
+            size /= 2
+        else:
             break
-        step0, step1 = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
-        slope, offset = max(0.05, slope - step0), offset - step1
-        if abs(step0) + abs(step1) < 1e-7:
+        slope, offset, loss = slope + size * step0, offset + size * step1, tried
+        if abs(size * step0) + abs(size * step1) < 1e-7:
             break
-    return Platt(slope=slope, offset=offset)
+    return slope, offset
+
+
+def _loss(rows: Sequence[tuple[float, float, float]], slope: float, offset: float) -> float:
+    total = 0.0
+    for x, target, w in rows:
+        z = slope * x + offset
+        total += w * (max(z, 0.0) - z * target + math.log1p(math.exp(-abs(z))))
+    return total
 
 
 def threshold_at(rate: float, probabilities: Sequence[float], labels: Sequence[bool]) -> float:
@@ -68,8 +104,8 @@ def rates(threshold: float, probabilities: Sequence[float], labels: Sequence[boo
     }  # fmt: skip
 
 
-def _logit(score: float) -> float:
-    p = min(max(score, EDGE), 1 - EDGE)
+def _logit(score: float, edge: float = EDGE) -> float:
+    p = min(max(score, edge), 1 - edge)
     return math.log(p / (1 - p))
 
 

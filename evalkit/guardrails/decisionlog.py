@@ -63,7 +63,7 @@ def entry(ruling: Ruling, event: Message, now: float) -> dict[str, Any]:
         "policy": d.policy_id,
         "probability": d.probability,
         "failed": d.failed,
-        "untold": list(ruling.untold),
+        "untold": sorted({policy for policy, _ in ruling.untold}),
         "latency_ms": None if d.latency_s is None else round(d.latency_s * 1000, 3),
         "findings": [
             {

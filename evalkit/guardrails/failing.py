@@ -17,6 +17,12 @@ def fail_mode(policy: GuardPolicy, hook: Hook, tool: str | None, settings: Setti
     return settings.fail.get(hook, "closed" if hook == "tool_call" else "open")
 
 
+def closed_on_purpose(policy: GuardPolicy, hook: Hook, tool: str | None, settings: Settings) -> bool:
+    """Whether somebody has written that nothing passes unchecked: the default of a hook is no such demand."""
+    written = policy.fail is not None or hook in settings.fail
+    return written and fail_mode(policy, hook, tool, settings) == "closed"
+
+
 class Breaker:
     """After so many failures in a row everything is refused for a while; then one call tries again. Thread-safe."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from evalkit.core.errors import UsageError
-from evalkit.guardrails.failing import Breaker
+from evalkit.guardrails.failing import Breaker, closed_on_purpose
 from evalkit.guardrails.policyset import THRESHOLD, GuardPolicy, Hook, Settings
 from evalkit.guardrails.redact import redacted
 from evalkit.guardrails.ruling import Stage
@@ -70,6 +70,8 @@ class Job:
     settings: Settings
     hook: Hook = "output"
     """Where the piece was met."""
+    tool: str | None = None
+    """Of a call or a result: which tool."""
 
 
 class Panel:
@@ -129,7 +131,7 @@ class Panel:
         """Whether an opinion is none, for a policy severe enough to ask further."""
         if isinstance(said, Failed) or said.stage == "judge":
             return False
-        closed = (policy.fail or job.settings.fail.get(job.hook)) == "closed"  # asked for: a default asks nothing
+        closed = closed_on_purpose(policy, job.hook, job.tool, job.settings)
         if said.untold(policy) and (self.judge is not None or closed):
             return True
         if policy.severity < job.settings.judge_from:

@@ -47,8 +47,8 @@ class Metrics:
         self._events.labels(hook, ruling.decision.action).inc()
         if ruling.decision.latency_s is not None:
             self._seconds.labels(hook).observe(ruling.decision.latency_s)
-        for policy in ruling.untold:
-            self._untold.labels(hook, policy).inc()
+        for policy, where in ruling.untold:
+            self._untold.labels(where, policy).inc()
         for f in ruling.findings:
             self._findings.labels(f.hook, f.policy_id, f.stage, f.action, f.shadow, f.failed).inc()
 

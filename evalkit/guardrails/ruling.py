@@ -65,8 +65,9 @@ class Ruling:
     """One for each tool call of the event."""
     findings: tuple[Finding, ...] = ()
     """Every policy that acted, would have acted in shadow, or failed."""
-    untold: tuple[str, ...] = ()
-    """Policies that steps cannot show and nobody was asked about: neither kept nor broken, as far as is known."""
+    untold: tuple[tuple[str, Hook], ...] = ()
+    """Policies that steps cannot show and nobody was asked about, with where: neither kept nor broken, as far as is
+    known."""
 
     @property
     def allowed(self) -> bool:

@@ -19,7 +19,7 @@ from evalkit.guardrails.failing import fail_mode
 from evalkit.guardrails.hybrid import Failed, Job, Opinion, Said
 from evalkit.guardrails.parts import WORDS
 from evalkit.guardrails.pieces import Piece, pieces_of, read_result, readable
-from evalkit.guardrails.policyset import GuardPolicy
+from evalkit.guardrails.policyset import GuardPolicy, Hook
 from evalkit.guardrails.redact import cut
 from evalkit.guardrails.ruling import Act, Finding, Ruling, Stage, decision, gravest
 from evalkit.guardrails.watch import Broken, Look, Watch
@@ -114,7 +114,7 @@ class Session:
         findings: list[Finding] = []
         calls: list[Decision] = []
         sure: list[float] = []
-        untold: dict[str, None] = {}
+        untold: dict[tuple[str, Hook], None] = {}
         kept: list[Piece] = []
         for piece in pieces_of(event, place, self._tools) if beside is None else (beside,):
             look, found = self._by_rules(piece)
@@ -126,7 +126,7 @@ class Session:
                 found += [f for p, s in zip(slow, said, strict=True) if (f := self._finding(piece, p, s)) is not None]
                 opinions = [(p, s) for p, s in zip(slow, said, strict=True) if isinstance(s, Opinion)]
                 heard += [s.probability for p, s in opinions if not s.untold(p)]
-                untold |= {p.id: None for p, s in opinions if s.untold(p)}
+                untold |= {(p.id, piece.hook): None for p, s in opinions if s.untold(p)}
             found = self._approved(piece, found)
             findings += found
             sure += heard
@@ -243,7 +243,15 @@ class Session:
         settings = self._guard.policies.guard
         steps, earlier = (steps_of(trace, LOOKED_INTO) for trace in ([*before, piece.message], before))
         return Job(
-            slow, steps, earlier, piece.words, context, started + settings.budget_ms / 1000, settings, piece.hook
+            slow,
+            steps,
+            earlier,
+            piece.words,
+            context,
+            started + settings.budget_ms / 1000,
+            settings,
+            piece.hook,
+            piece.tool,
         )
 
     def _finding(self, piece: Piece, policy: GuardPolicy, said: Said) -> Finding | None:

@@ -106,6 +106,18 @@ class Guardrail:
         """`score` for each pair, several at a time."""
         return self._beside(lambda pair: self.score(*pair), pairs)
 
+    def peak(self, policy: str, steps: Sequence[str]) -> float:
+        """The highest of `score_so_far` after any step: what a guard that looks after each of them sees."""
+        if not steps or self.record.recipe == "linear" or self.record.sure is not None:
+            return max((self.score_so_far(policy, steps[: k + 1]) for k in range(len(steps))), default=0.0)
+        return max(
+            self.record.calibration(float(p)) for one in clauses(policy) for p in self.curve(one, steps)[0][:-1]
+        )  # fmt: skip
+
+    def peaks(self, pairs: Sequence[Pair]) -> list[float]:
+        """`peak` for each pair, several at a time."""
+        return self._beside(lambda pair: self.peak(*pair), pairs)
+
     def check(self, policy: str, steps: Sequence[str], *, ended: bool = False) -> Decision:
         """Block or allow: have the steps broken the policy, so far or (`ended`) with nothing to follow?"""
         started = perf_counter()

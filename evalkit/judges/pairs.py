@@ -119,13 +119,11 @@ def read(folder: Path) -> list[Written]:
     return found
 
 
-def material(
-    written: Sequence[Written], gold: Mapping[str, str], exclude: frozenset[str], seed: int, joined: float = 0.0
-) -> Material:
+def material(written: Sequence[Written], gold: Mapping[str, str], exclude: frozenset[str], seed: int) -> Material:
     """Items from written answers, each with answers put together anew from its gold answer.
 
     `gold`: item ("meeting/query number") to its gold answer. `exclude`: meetings that measure the judge and so never
-    train it. `joined`: weight of facts of two sentences, one for each item; 0: none.
+    train it.
     """
     counts: dict[str, int] = dict.fromkeys(
         ("written lines", "excluded lines", "lines without data", "sentences that differ", "labels"), 0
@@ -151,26 +149,10 @@ def material(
         if any(a.kind != "long" for a in w.answers):  # the long answers of a query are a line of their own
             answers += [_reassembled(known, rng) for _ in range(REASSEMBLED)]
         counts["labels"] += len(answers) * len(same)
-        if joined and len(known) > 1:
-            known, answers = _joined(known, answers, joined, rng)
         items.append(Item(group, tuple(side(about, fact) for about, fact in known), tuple(answers)))
     if not items:
         raise ContentError("nothing to train on: no training line has its gold answer in --data")
     return Material(tuple(items), counts)
-
-
-def _joined(
-    facts: Sequence[tuple[str, str]], answers: Sequence[Answer], weight: float, rng: random.Random
-) -> tuple[list[tuple[str, str]], list[Answer]]:
-    """With one more fact: two neighbouring sentences as one text, told as far as both are."""
-    k = rng.randrange(len(facts) - 1)
-    (about, one), (more, two) = facts[k], facts[k + 1]
-    made = []
-    for a in answers:
-        told = (a.told[k] + a.told[k + 1]) / 2
-        sure = weight * min(a.weights[k], a.weights[k + 1]) * (1.0 if told in (0.0, 1.0) else HALF_WEIGHT)
-        made.append(Answer(a.text, a.kind, (*a.told, told), (*a.weights, sure)))
-    return [*facts, (f"{about} and {more}", f"{one} {two}")], made
 
 
 def side(about: str, fact: str) -> str:

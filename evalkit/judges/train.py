@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,6 @@ class Recipe(Model):
     """Of the labels of each kind of answer."""
     strangers: float = Field(ge=0)
     """Weight of facts compared with the answers of another item, which do not tell them."""
-    joined: float = Field(default=0.0, ge=0)
-    """Weight of facts of two sentences, one for each item."""
     dev_share: float = Field(ge=0, lt=1)
     seed: int = 0
     trainings: int = Field(default=1, ge=1)
@@ -152,24 +150,49 @@ def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe
 def _weights(items: Sequence[Item], base: Path, recipe: Recipe, device: str, observe: Observer) -> list[Array]:
     """The mean of the weights of all trainings, which go on beside each other, each in a process of one thread.
 
-    Two threads add up in no fixed order and hardly help with matrices of this size; two processes do.
+    Two threads add up in no fixed order and hardly help with matrices of this size; two processes do. On a GPU and on
+    one core they come one after the other.
     """
     jobs = [(items, base, recipe, device, k) for k in range(recipe.trainings)]
     if recipe.trainings == 1:
         return _training(*jobs[0], observe)
     context = multiprocessing.get_context("spawn")
     steps: Any = context.Queue()
-    at_once = min(recipe.trainings, os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_once = 1 if device == "cuda" else min(recipe.trainings, cores)
+    together = _Together(recipe.trainings, observe)
     with ProcessPoolExecutor(at_once, context, initializer=_alone, initargs=(steps,)) as pool, _stopped():
         waiting = [pool.submit(_training, *job) for job in jobs]
         while not all(w.done() for w in waiting):
             with contextlib.suppress(queue.Empty):
-                observe(steps.get(timeout=0.2))
+                together.seen(*steps.get(timeout=0.2))
         found = [w.result() for w in waiting]
         with contextlib.suppress(queue.Empty):
             while True:
-                observe(steps.get(timeout=0.2))
+                together.seen(*steps.get(timeout=0.2))
     return [sum(some) / len(found) for some in zip(*found, strict=True)]
+
+
+class _Together:
+    """The steps of several trainings, told as steps of one."""
+
+    def __init__(self, of: int, observe: Observer) -> None:
+        self._of, self._observe = of, observe
+        self._last: dict[int, Step] = {}
+        self._started = time.monotonic()
+
+    def seen(self, k: int, step: Step) -> None:
+        """The k-th training has made a step."""
+        self._last[k] = step
+        done, steps = sum(s.step for s in self._last.values()), self._of * step.steps
+        spent = time.monotonic() - self._started
+        at_work = [s for s in self._last.values() if s.step < s.steps] or [step]
+        self._observe(
+            replace(
+                step, step=done, steps=steps, eta_s=(steps - done) * spent / done,
+                rows_per_s=sum(s.rows_per_s for s in at_work),
+            )
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -202,13 +225,13 @@ def _alone(steps: Any) -> None:
 def _training(
     items: Sequence[Item], base: Path, recipe: Recipe, device: str, k: int, observe: Observer | None = None
 ) -> list[Array]:
-    """The weights of the k-th training. Of several, the first says how far it is: the others are about as far."""
+    """The weights of the k-th training. Of several, each says through the queue how far it is."""
     torch = torch_module()
     with _arithmetic():
         torch.manual_seed(recipe.seed)  # the head's first weights: trainings from other ones cannot be averaged
         trainee = _Trainee(base, recipe, device)
         torch.manual_seed(recipe.seed + k)
-        trainee.fit(items, recipe.seed + k, observe or (_steps.put if k == 0 else lambda _: None))
+        trainee.fit(items, recipe.seed + k, observe or (lambda s: _steps.put((k, s))))
         return [p.detach().cpu().numpy() for p in trainee.parameters()]
 
 

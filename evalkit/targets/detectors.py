@@ -208,7 +208,7 @@ def scored(name: str, scorer: Scorer, case: Case) -> Reply:
         raise TargetError("malformed", f"{name} gave {probability!r}, which is no probability")
     violation = probability >= getattr(scorer, "threshold", THRESHOLD)
     untold = getattr(scorer, "untold", None)
-    if not violation and untold is not None and (why := untold(case.policy)):
+    if not violation and callable(untold) and (why := untold(case.policy)):
         return _answer(name, {"undecided": str(why)}, started)
     return _reply(name, violation, probability, None, started)
 

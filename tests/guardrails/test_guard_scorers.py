@@ -60,7 +60,7 @@ class Blind:
 
 def test_what_nobody_could_tell_is_allowed_and_named(check):
     made = check(guard(POLITE, scorer=Blind()), said("hm"))
-    assert (made.decision.action, made.decision.probability, made.untold) == ("allow", None, ("polite",))
+    assert (made.decision.action, made.decision.probability, made.untold) == ("allow", None, (("polite", "output"),))
     assert check(guard(POLITE, scorer=Words({})), said("hm")).untold == ()
     assert check(guard(POLITE, scorer=Blind()), said("idiot")).untold == ()
 
@@ -79,6 +79,14 @@ def test_a_fail_mode_that_is_said_holds_for_what_nobody_could_tell(check, own, h
     made = check(guard(polite(fail=own), scorer=Blind(), settings=Settings(fail=hooks)), said("hm"))
     assert made.decision.action == action
     assert made.decision.failed == (action == "block")
+
+
+def test_calls_that_only_read_pass_untold_where_the_hook_is_closed(check):
+    settings = Settings(fail={"tool_call": "closed"}, reads=("get_*",))
+    g = guard(polite(hooks=("tool_call",)), scorer=Blind(), settings=settings)
+    read, write = check(g, call("get_page")), check(g, call("post_page"))
+    assert (read.decision.action, read.decision.failed, read.untold) == ("allow", False, (("polite", "tool_call"),))
+    assert (write.decision.action, write.decision.failed) == ("block", True)
 
 
 def test_a_judge_is_asked_about_what_nobody_could_tell(check):

@@ -44,13 +44,6 @@ def test_long_answers_are_a_line_of_their_own_and_bring_no_others():
     assert len(short.answers) == 2 + REASSEMBLED
 
 
-def test_two_sentences_as_one_fact_are_told_as_far_as_both_are():
-    (item,) = material([written(told=("yy", "yn", "nn", "py"))], {"M1/0": GOLD}, frozenset(), 0, joined=0.8).items
-    assert item.facts[2] == f"thing 0 and thing 1: {GOLD}"
-    assert [a.told[2] for a in item.answers[:4]] == [1.0, 0.5, 0.0, 0.75]
-    assert [a.weights[2] for a in item.answers[:4]] == [0.8, 0.8 * HALF_WEIGHT, 0.8, 0.8 * HALF_WEIGHT**2]
-
-
 def test_an_answer_made_of_the_gold_answer_tells_what_its_label_says():
     for seed in range(40):
         (item,) = material([written()], {"M1/0": GOLD}, frozenset(), seed).items
