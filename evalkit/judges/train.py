@@ -54,6 +54,9 @@ class Recipe(Model):
     """Tokens of one window of an answer; a longer answer tells what any of its windows tells."""
     stride: int = Field(ge=0)
     """Tokens that two windows share."""
+    read_answer: int = Field(ge=32, le=512)
+    """Tokens of a window at work: the shorter, the less stands beside what is looked for."""
+    read_stride: int = Field(ge=0)
     weights: dict[str, float]
     """Of the labels of each kind of answer."""
     strangers: float = Field(ge=0)
@@ -136,7 +139,7 @@ def _train(items: Sequence[Item], base: Path, recipe: Recipe, out: Path, observe
         "recipe": recipe.model_dump(),
         "items": {"fitted": len(fitted), "dev": len(dev), "digest": _digest(items)},
         "dev": measured,
-        "reads": {"fact": recipe.longest_fact, "answer": recipe.longest_answer, "stride": recipe.stride},
+        "reads": {"fact": recipe.longest_fact, "answer": recipe.read_answer, "stride": recipe.read_stride},
         "torch": str(torch.__version__),
         "device": device,
         "bf16": has_bf16(device),
