@@ -10,7 +10,7 @@ from evalkit.core.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from evalkit.guardrails.train import Step as GuardrailStep
-    from evalkit.judges.train import Step
+    from evalkit.judges.trainee import Step
 
 JUDGES = ("leakage",)
 

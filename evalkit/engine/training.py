@@ -11,6 +11,7 @@ from evalkit import content
 from evalkit.benchmarks.sources import copriva
 from evalkit.core.errors import UsageError
 from evalkit.judges import pairs, train
+from evalkit.judges.trainee import Observer
 from evalkit.targets import models
 
 Say = Callable[[str], None]
@@ -22,7 +23,7 @@ def base_model(progress: models.Progress | None = None) -> Path:
 
 
 def train_leakage(
-    data: str, out: Path, base: Path, *, epochs: int | None, seed: int | None, observe: train.Observer, say: Say
+    data: str, out: Path, base: Path, *, epochs: int | None, seed: int | None, observe: Observer, say: Say
 ) -> dict[str, Any]:
     """Train the leak encoder into `out`; what its training.json holds. `data`: a folder with the CoPriva files.
 

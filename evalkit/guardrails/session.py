@@ -136,12 +136,10 @@ class Session:
             if went is not None:
                 kept.append(went)
         message = _put_together(event, kept, findings)
-        latency = time.monotonic() - started
-        decided = decision(self._guard.name, findings, latency, sure)
+        decided = decision(self._guard.name, findings, time.monotonic() - started, sure)
         ruling = Ruling(decided, message, tuple(calls), tuple(findings), tuple(untold))
         if event.role == "tool" and message is None:
-            instead = event.model_copy(update={"content": withheld(ruling)})
-            ruling = replace(ruling, message=instead, calls=())
+            ruling = replace(ruling, message=event.model_copy(update={"content": withheld(ruling)}), calls=())
         if ruling.message is not None:
             self._join(ruling.message)
         else:
@@ -222,9 +220,8 @@ class Session:
             policy = self._guard.ruled[rule]
             if piece.concerns(policy) and policy.id not in decided:
                 what = ", ".join(f"{v.path!r} of {piece.tool}(...) with a {v.wanted}" for v in values)
-                failed = self._finding(
-                    piece, policy, Failed(f"its rule compares {what}, and what stands there is none")
-                )
+                why = Failed(f"its rule compares {what}, and what stands there is none")
+                failed = self._finding(piece, policy, why)
                 if failed is not None:
                     yield replace(failed, about=", ".join(f"{v.path} is {v.value}" for v in values))
 
@@ -232,9 +229,8 @@ class Session:
         """The messages of earlier events that decided; of what was said, the words."""
         assert self._watch is not None
         places = sorted({self._watch.messages[i] for i in broken.events if i < len(self._watch.messages)} - {-1})
-        texts = [
-            (k, self.trace[k].content if not self.trace[k].tool_calls else "") for k in places if k < len(self.trace)
-        ]
+        messages = [(k, self.trace[k]) for k in places if k < len(self.trace)]
+        texts = [(k, "" if m.tool_calls else m.content) for k, m in messages]
         return tuple(Evidence(message=k, start=0, end=len(text), quote=text) for k, text in texts)
 
     def _job(self, piece: Piece, slow: tuple[GuardPolicy, ...], kept: list[Piece], started: float) -> Job:
@@ -242,17 +238,8 @@ class Session:
         context = _shown(self.trace) if self._context is None else self._context
         settings = self._guard.policies.guard
         steps, earlier = (steps_of(trace, LOOKED_INTO) for trace in ([*before, piece.message], before))
-        return Job(
-            slow,
-            steps,
-            earlier,
-            piece.words,
-            context,
-            started + settings.budget_ms / 1000,
-            settings,
-            piece.hook,
-            piece.tool,
-        )
+        until = started + settings.budget_ms / 1000
+        return Job(slow, steps, earlier, piece.words, context, until, settings, piece.hook, piece.tool)
 
     def _finding(self, piece: Piece, policy: GuardPolicy, said: Said) -> Finding | None:
         """None: the policy is kept."""

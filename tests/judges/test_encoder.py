@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="needs the `encoder` extra")
 pytest.importorskip("onnx", reason="needs the `train` extra")
 
 from evalkit.core.errors import ContentError, EvalkitError
-from evalkit.judges import encoder, network, train
+from evalkit.judges import encoder, network, together, train, trainee
 from evalkit.judges.encoder import LeakEncoder
 from evalkit.judges.pairs import Answer, Item
 
@@ -110,12 +110,12 @@ def test_several_trainings_are_averaged(base, recipe, items):
     import torch
 
     twice, seen = recipe.model_copy(update={"trainings": 2, "epochs": 1}), []
-    both = train._weights(items, base, twice, "cpu", seen.append)
+    both = together.mean_weights(items, base, twice, "cpu", seen.append)
     assert [s.step for s in seen] == list(range(1, seen[0].steps + 1))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        one, two = (train._training(items, base, twice, "cpu", k, lambda _: None) for k in (0, 1))
+        one, two = (together.training(items, base, twice, "cpu", k, lambda _: None) for k in (0, 1))
     finally:
         torch.set_num_threads(threads)
     for mean, a, b in zip(both, one, two, strict=True):
@@ -130,14 +130,14 @@ def test_a_training_that_fails_beside_others_stops_them_all(base, recipe, items)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train._weights(items, base, twice, "cpu", tired)
+        together.mean_weights(items, base, twice, "cpu", tired)
 
     def killed(_):
         for process in multiprocessing.active_children():
             process.kill()
 
     with pytest.raises(EvalkitError, match="out of memory"):
-        train._weights(items, base, twice, "cpu", killed)
+        together.mean_weights(items, base, twice, "cpu", killed)
     assert not multiprocessing.active_children()
 
 
@@ -146,12 +146,12 @@ def test_what_was_written_scores_as_what_was_trained(base, recipe, tmp_path):
     import torch
 
     torch.manual_seed(3)
-    trainee = train._Trainee(base, recipe, "cpu")
-    for p in trainee.head.parameters():
+    net = trainee.Trainee(base, recipe, "cpu")
+    for p in net.head.parameters():
         p.data.mul_(3)  # untrained heads say 0.5 of everything
-    trainee.body.eval(), trainee.head.eval()
-    network.export_body(trainee.body, tmp_path / "encoder.onnx")
-    network.export_head(trainee.head, 64, tmp_path / "head.onnx")
+    net.body.eval(), net.head.eval()
+    network.export_body(net.body, tmp_path / "encoder.onnx")
+    network.export_head(net.head, 64, tmp_path / "head.onnx")
     (tmp_path / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
     _sign(tmp_path)
     read = LeakEncoder(tmp_path)
@@ -160,7 +160,7 @@ def test_what_was_written_scores_as_what_was_trained(base, recipe, tmp_path):
         fact, answer = " ".join(WORDS[: 1 + n % 12]), " ".join(WORDS[i % 20] for i in range(n))
         item = Item("g", (fact,), (Answer(answer, "paraphrase", (1.0,), (1.0,)),))
         with torch.inference_mode():
-            logit = trainee.logits([item], train.pairs_of([item], {}, 0.0))
+            logit = net.logits([item], trainee.pairs_of([item], {}, 0.0))
         expected = torch.sigmoid(logit).item()
         spread.append(expected)
         assert read.probability((fact, answer)) == pytest.approx(expected, abs=0.03)
@@ -182,27 +182,27 @@ def test_training_reads_windows_as_the_judge_does(base, recipe, monkeypatch):
     """The logit of a long answer is the highest of its windows', and gradients reach that window."""
     import torch
 
-    monkeypatch.setattr(train, "has_bf16", lambda _: False)
-    trainee = train._Trainee(base, recipe.model_copy(update={"longest_answer": 32, "stride": 8}), "cpu")
-    trainee.body.eval(), trainee.head.eval()
+    monkeypatch.setattr(trainee, "has_bf16", lambda _: False)
+    net = trainee.Trainee(base, recipe.model_copy(update={"longest_answer": 32, "stride": 8}), "cpu")
+    net.body.eval(), net.head.eval()
     texts = ["the hull was short", " ".join(["x1"] * 70) + " the hull was short", " ".join(WORDS)]
     item = Item("g", ("hull: the hull short",), tuple(Answer(t, "long", (1.0,), (1.0,)) for t in texts))
-    logits = trainee.logits([item], train.pairs_of([item], {}, 0.0))
-    _, _, windows = trainee._read("answers", texts)
+    logits = net.logits([item], trainee.pairs_of([item], {}, 0.0))
+    _, _, windows = net._read("answers", texts)
     assert [len(w) for w in windows] == [1, 3, 1]
     alone = []
-    for encoding in [e for t in texts for e in _windows(trainee, t)]:
+    for encoding in [e for t in texts for e in _windows(net, t)]:
         text = " ".join(token for token in encoding.tokens if not token.startswith("["))
         one = Item("g", item.facts, (Answer(text, "long", (1.0,), (1.0,)),))
-        alone.append(trainee.logits([one], train.pairs_of([one], {}, 0.0)).item())
+        alone.append(net.logits([one], trainee.pairs_of([one], {}, 0.0)).item())
     expected = [alone[0], max(alone[1:4]), alone[4]]
     assert logits.tolist() == pytest.approx(expected, abs=1e-4)
     logits[1].backward()
-    assert any(p.grad is not None and bool(torch.any(p.grad != 0)) for p in trainee.head.parameters())
+    assert any(p.grad is not None and bool(torch.any(p.grad != 0)) for p in net.head.parameters())
 
 
-def _windows(trainee, text):
-    encoding = trainee.tokenizers["answers"].encode(text)
+def _windows(net, text):
+    encoding = net.tokenizers["answers"].encode(text)
     return [encoding, *encoding.overflowing]
 
 
@@ -242,7 +242,7 @@ def test_split_keeps_meetings_apart(items):
 
 def test_strangers_are_never_of_the_same_meeting(items):
     def made(batch):
-        pairs = train.pairs_of(batch, {}, 0.1)
+        pairs = trainee.pairs_of(batch, {}, 0.1)
         return [(f, a) for f, a, w in zip(pairs.facts, pairs.answers, pairs.weights, strict=True) if w == 0.1]
 
     assert made([items[0], items[1]]) == [(0, 3), (1, 0)]
