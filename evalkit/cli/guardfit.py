@@ -38,7 +38,7 @@ def fit(
         bool, typer.Option("--json", help="One JSON document on stdout; all else goes to stderr.")
     ] = False,
 ) -> None:
-    """Fit a guardrail's probabilities and threshold to labelled cases of your own; trains nothing, takes seconds.
+    """Fit a guardrail's probabilities and threshold to labelled cases of your own; trains nothing.
 
     A guardrail that ranks the cases of your agent well may flag none of them: its threshold is from other agents. A
     case is a conversation, flagged where a guard in front of it would have acted after any step. The table is counted
